@@ -1,0 +1,48 @@
+"""Packaging of vm-mgr: what is installed is one package, vmmgr.
+
+``drivers/``, ``templates/`` and ``etc/`` stand at the top level of the source tree and are reached by symbolic links inside
+``vmmgr/``. So they are packaged as ``vmmgr.drivers``, ``vmmgr.templates`` and ``vmmgr.etc``, and nothing of a name as common
+as "drivers" becomes importable on the user's machine.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="vm-mgr",
+    version="0.1.0",
+    description="Manage highly available virtual machines on Pacemaker, Ceph and libvirt sites, over SSH",
+    long_description=Path(__file__).with_name("README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["vmmgr", "vmmgr.*"]),
+    package_data={
+        "vmmgr": ["py.typed"],
+        "vmmgr.templates": ["*/*.j2"],
+        "vmmgr.etc": ["*.yaml", "*.bash"],
+    },
+    install_requires=[
+        "cliff>=4.9",
+        "fabric>=3.2",
+        "jinja2>=3.1",
+        "paramiko>=3.4",
+        "pluggy>=1.3",
+        "pyyaml>=6.0",
+    ],
+    extras_require={
+        # reads qcow2 on a workstation that has no qemu-img
+        "qcow2": ["dissect.hypervisor>=3.14"],
+        "dev": [
+            "mypy>=1.11",
+            "pytest>=8.0",
+            "ruff>=0.6",
+            "types-PyYAML",
+            "types-paramiko",
+            "dissect.hypervisor>=3.14",
+            "build",
+        ],
+    },
+    entry_points={"console_scripts": ["vm-mgr = vmmgr.app:main"]},
+)

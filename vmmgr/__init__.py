@@ -1,0 +1,1 @@
+"""vm-mgr: highly available virtual machines on Pacemaker, Ceph and libvirt sites, managed over SSH."""
