@@ -141,7 +141,7 @@ def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     base = Path(environ.get("XDG_CONFIG_HOME", ""))
     home = base if base.is_absolute() else Path("~/.config").expanduser()
     candidates = (home / "vm-mgr" / "config.yaml", SYSTEM_FILE)
-    return next((candidate for candidate in candidates if candidate.exists()), None)
+    return next((candidate for candidate in candidates if values.is_file(candidate)), None)
 
 
 def _settings(raw: object, name: object, path: Path) -> Settings:

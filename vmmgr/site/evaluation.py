@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vmmgr.errors import ConfigurationError
 from vmmgr.site.files import Opaque, Verbatim
-from vmmgr.site.values import shown
+from vmmgr.site.values import printable, shown
 
 if TYPE_CHECKING:
     from vmmgr.site.inventory import Inventory
@@ -168,4 +168,4 @@ def _render(text: str, scope: _Scope) -> object:
         raise
     except Exception as error:
         # an expression can fail with any exception there is
-        raise _ReasonError(" ".join(str(error).split()).rstrip(".") or type(error).__name__) from None
+        raise _ReasonError(printable(str(error)).rstrip(".") or type(error).__name__) from None

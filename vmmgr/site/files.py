@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from vmmgr.errors import ConfigurationError
+from vmmgr.site.values import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,9 +79,9 @@ def parse(text: str, path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
-        raise ConfigurationError(f"{place}: not valid YAML: {error.problem}.") from None
+        raise ConfigurationError(f"{place}: not valid YAML: {printable(str(error.problem))}.") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from None
+        raise ConfigurationError(f"{path}: not valid YAML: {printable(str(error))}.") from None
     except RecursionError:
         raise ConfigurationError(f"{path}: not usable: its values are nested too deeply.") from None
 

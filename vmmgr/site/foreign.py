@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from vmmgr.errors import ConfigurationError
+from vmmgr.site.values import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ def ask_ansible(sources: Sequence[Path], found: str, environ: Mapping[str, str])
     Raises:
         ConfigurationError: it is not installed, fails, takes too long, or prints something unexpected.
     """
-    program = shutil.which("ansible-inventory", path=environ.get("PATH"))
+    program = shutil.which("ansible-inventory", path=environ.get("PATH", ""))
     if program is None:
         raise ConfigurationError(
             f"{found}; only Ansible reads that, and ansible-inventory is not installed here. Install ansible-core, or write "
@@ -46,8 +47,10 @@ def ask_ansible(sources: Sequence[Path], found: str, environ: Mapping[str, str])
     except OSError as error:
         raise ConfigurationError(f"{found}, and {program} cannot be started: {error.strerror}.") from None
     if done.returncode:
-        lines = done.stderr.decode(errors="replace").split("\n")
-        reason = next((line.strip() for line in lines if "ERROR" in line), f"exit code {done.returncode}")
+        # the warnings have the cause, the error only says that there was one
+        lines = done.stderr.decode(errors="replace").splitlines()
+        reasons = [line.strip() for line in lines if line.startswith(("[WARNING]", "[ERROR]", "ERROR!"))]
+        reason = printable("; ".join(reasons))[:1000] or f"exit code {done.returncode}"
         raise ConfigurationError(f"{found}, and ansible-inventory failed: {reason}")
     try:
         answer = json.loads(done.stdout)

@@ -70,7 +70,7 @@ class Machines:
             reason = f" apart from the standalone {', '.join(sorted(alone))}" if alone else ""
             raise ConfigurationError(
                 f"The inventory has no host in the group hypervisors{reason}, so there is no cluster to manage; "
-                f"its groups are {', '.join(sorted(inventory.groups))}."
+                f"its groups are {', '.join(map(values.shown, list(inventory.groups)[:20]))}."
             )
         for name in inventory.hosts:
             if name in alone:
@@ -132,7 +132,7 @@ class Machines:
         for value in identities if first in (None, "") else [first, *identities]:
             here = values.path(value, _of(name, host), Path.cwd())
             there = values.path(value, _of(name, host), self._inventory.folders[host])
-            found = next((path for path in (here, there) if path.is_file()), None)
+            found = next((path for path in (here, there) if values.is_file(path)), None)
             if found is None:
                 self._note(host, f"the private key {here}, named in the inventory, does not exist here.")
             else:

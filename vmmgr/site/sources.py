@@ -52,7 +52,11 @@ def _files(source: Path) -> Iterator[Path]:
     if not source.is_dir():
         yield source
         return
-    for path in sorted(source.iterdir()):
+    try:
+        paths = sorted(source.iterdir())
+    except OSError as error:
+        raise ConfigurationError(f"The inventory {source} cannot be read: {error.strerror}.") from None
+    for path in paths:
         if not _IGNORED_NAMES.fullmatch(path.name):
             yield from _files(path)
 

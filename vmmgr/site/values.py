@@ -35,13 +35,20 @@ WORD = Rule(
 )
 _HOP = r"(?:ssh://)?(?:[A-Za-z0-9_][A-Za-z0-9_.@\\-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 JUMP = Rule(re.compile(rf"{_HOP}(?:,{_HOP}){{0,7}}"), "a jump host is written [user@]host[:port], several separated by commas")
-PRINTABLE = Rule(re.compile(r"[^\x00-\x1f\x7f]{1,4096}"), "text without control characters is expected")
+PRINTABLE = Rule(
+    re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]{1,4096}"), "text without control characters is expected"
+)
 
 
 def shown(value: object) -> str:
     """Return a value as one short printable line for an error message."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]}..."
+
+
+def printable(text: str) -> str:
+    """Return a message of another program or library as one line that cannot steer a terminal."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
 
 
 def checked(value: object, rule: Rule, what: str) -> str:
@@ -81,6 +88,14 @@ def path(value: object, what: str, folder: Path) -> Path:
         return Path.cwd() / folder / Path(checked(value, PRINTABLE, what)).expanduser()
     except RuntimeError:
         raise ConfigurationError(f"{what} is {shown(value)}: there is no such user here.") from None
+
+
+def is_file(found: Path) -> bool:
+    """Say whether there is a file at a path; False also if the path cannot be looked at."""
+    try:
+        return found.is_file()
+    except OSError:
+        return False
 
 
 def existing(found: Path, what: str) -> Path:

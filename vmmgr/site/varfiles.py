@@ -38,15 +38,21 @@ class VariableFiles:
             names: the names of groups or hosts, the one with the lowest precedence first.
 
         Raises:
-            ConfigurationError: a file is not YAML or holds no mapping.
+            ConfigurationError: a file cannot be read, is not YAML or holds no mapping.
         """
         merged: dict[str, object] = {}
         names = [name for name in names if "/" not in name and "\0" not in name and name not in ("", ".", "..")]
         for folder in self._folders:
             for name in names:
-                for path in _files(folder / kind / name):
+                for path in self._paths(folder / kind / name):
                     merged |= self._content(path)
         return merged
+
+    def _paths(self, base: Path) -> list[Path]:
+        try:
+            return list(_files(base))
+        except OSError as error:
+            raise ConfigurationError(f"The variable files {base} cannot be read: {error.strerror}.") from None
 
     def _content(self, path: Path) -> dict[str, object]:
         if path not in self._read:
