@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import fabric
-from paramiko import MissingHostKeyPolicy, SSHClient, SSHException, Transport
+from paramiko import ChannelException, MissingHostKeyPolicy, SSHClient, SSHException, Transport
 
 from vmmgr.errors import ConfigurationError, VmMgrError
 from vmmgr.remote import ssh_config
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _KEEPALIVE = 15
 _DEAD_AFTER = 45
 """Seconds without an acknowledgement after which the system declares the connection dead (tcp(7), TCP_USER_TIMEOUT)."""
+_SESSION_WAIT = 2.0
 
 # its threads log whole tracebacks for what is reported as an error anyway
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -45,10 +47,15 @@ class Connection(fabric.Connection):  # type: ignore[misc]
     _known: KnownHosts | None = None
     _keys: Keys | None = None
     _proxy: Proxy | None = None
-    _passed: tuple[str, ...] = ()
+    _passed: tuple[tuple[str, int | None], ...] = ()
 
     def __init__(
-        self, target: Target, settings: Settings, *, gateway: Connection | None = None, passed: tuple[str, ...] = ()
+        self,
+        target: Target,
+        settings: Settings,
+        *,
+        gateway: Connection | None = None,
+        passed: tuple[tuple[str, int | None], ...] = (),
     ) -> None:
         """Read the configuration for one machine.
 
@@ -56,7 +63,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
             target: the machine.
             settings: how to connect.
             gateway: the jump host to go through; None to find it out from the machine and ssh_config.
-            passed: the addresses for which this one is a jump host, so that none is its own.
+            passed: the addresses and ports for which this one is a jump host, so that none is its own.
 
         Raises:
             ConfigurationError: the inventory or ssh_config holds a value that cannot be used.
@@ -82,10 +89,10 @@ class Connection(fabric.Connection):  # type: ignore[misc]
             return command
         if jump.lower() == "none":
             return command if self._target.proxy_command else None
-        passed = (*self._passed, self.host)
+        passed = (*self._passed, (self._target.address, self._target.port))
         gateway: Connection | None = None
         for hop in map(Hop.parse, jump.split(",")):
-            if hop.address in passed:  # a pattern of ssh_config that is true for the jump host as well
+            if (hop.address, hop.port) in passed:  # a pattern of ssh_config that is true for the jump host as well
                 return None
             gateway = Connection(hop, self._settings, gateway=gateway, passed=passed)
         return gateway
@@ -172,9 +179,19 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         return bool(self.user == "root")
 
     def open_channel(self) -> Channel:
-        """Open a channel for one command."""
+        """Open a channel for one command.
+
+        sshd counts a session until it has seen its end, so that the next one may come a moment too early for MaxSessions.
+        """
         assert self.transport
-        return self.transport.open_session(timeout=self.timeout)
+        deadline = time.monotonic() + _SESSION_WAIT
+        while True:
+            try:
+                return self.transport.open_session(timeout=self.timeout)
+            except ChannelException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def accept(self, key: PKey) -> None:
         """Check the key that the host has shown."""

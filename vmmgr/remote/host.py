@@ -29,7 +29,7 @@ _SUDO = "sudo -n /bin/sh"
 _SUDO_ASKING = "sudo -k -S -p '' /bin/sh"
 """Always reads the password from the first line of input: -k, so that a remembered login does not leave it to the shell."""
 _SUDO_PROBE = f"sudo -n -k /bin/sh </dev/null 2>/dev/null && echo free || {_SUDO_ASKING}"
-_STREAM = f'{ENVIRONMENT}exec timeout -k {KILL_AFTER} "$@"'
+_STREAM = f'{ENVIRONMENT}printf "\\n%s begin 0\\n" "$1" >&2\nshift\nexec timeout -k {KILL_AFTER} "$@"'
 
 
 class BatchLostError(ConnectionLostError):
@@ -149,7 +149,8 @@ class Host:
         line = Line(tuple(argv), timeout=timeout)
         check_words(line.argv, line)
         began = time.monotonic()
-        arguments = shlex.join(["-c", _STREAM, "sh", seconds(timeout), *line.argv])
+        nonce = secrets.token_hex(16)
+        arguments = shlex.join(["-c", _STREAM, "sh", nonce, seconds(timeout), *line.argv])
         output = self._execute(f" {arguments}", chunks, timeout + KILL_AFTER + _MARGIN)
         took = time.monotonic() - began
         _LOG.debug("%s: %s: exit code %s in %.3f s", self.name, line.shown, output.exit_status, took)
@@ -157,7 +158,10 @@ class Host:
             reason = "did not answer in time" if output.late else "was lost"
             msg = f"The connection to {self.name} {reason} while data was sent to this command: {line.shown}"
             raise ConnectionLostError(msg)
-        return Result(self.name, line.argv, output.exit_status, output.stdout, output.stderr)
+        _, began_there, stderr = output.stderr.partition(f"\n{nonce} begin 0\n".encode())
+        if not began_there:
+            raise self._no_shell(output)
+        return Result(self.name, line.argv, output.exit_status, output.stdout, stderr)
 
     def _execute(self, arguments: str, stdin: Iterable[bytes], limit: float) -> Output:
         """Run the root shell with ``arguments`` in a channel of its own."""

@@ -9,12 +9,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
 from vmmgr.remote import Remote, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SSHD = "/usr/sbin/sshd"
 
@@ -49,6 +53,20 @@ class Machine:
     identities_only: bool = True
     jump: str | None = None
     proxy_command: str | None = None
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
+    """Make a key pair."""
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)], check=True)
+    return path
 
 
 @dataclass
@@ -94,23 +112,14 @@ class Server:
     def remote(self, **changes: object) -> Remote:
         return Remote([self.machine(**changes)], self.settings())
 
+    def line(self, kind: str = "ed25519") -> str:
+        """Return the line of a known hosts file for this server."""
+        return f"[127.0.0.1]:{self.port} {self.public(kind)}\n"
+
     def sessions(self) -> list[int]:
         """Return the pids of the processes that serve one connection each."""
         out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, check=False)
         return [int(pid) for pid in out.stdout.split()]
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
-    """Make a key pair."""
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -133,14 +142,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nPidFile none\nStrictModes no\nUsePAM no\nMaxAuthTries 3\nMaxStartups 50\n"
         f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-        f"SetEnv PATH={sudo.parent}:/usr/bin:/bin\n"
+        f"SetEnv PATH={sudo.parent}:/usr/bin:/bin HOME={folder}\n"
         + "".join(f"HostKey {folder}/host_{kind}\n" for kind in ("ed25519", "ecdsa", "rsa"))
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
     _until_listening(process, port, folder / "log")
     found = Server(folder, port, process)
-    found.known_hosts.write_text(f"[127.0.0.1]:{port} {found.public()}\n")
+    found.known_hosts.write_text(found.line())
     yield found
     for session in found.sessions():
         os.kill(session, signal.SIGKILL)
@@ -156,6 +165,19 @@ def _until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> 
                 return
         time.sleep(0.02)
     pytest.skip(f"sshd does not start as this user: {log.read_text()[-300:]}")
+
+
+@pytest.fixture
+def dead_port() -> int:
+    """Return a port that refuses connections."""
+    return free_port()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Return a port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
 
 
 @pytest.fixture
