@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _KEEPALIVE = 15
 _DEAD_AFTER = 45
 """Seconds without an acknowledgement after which the system declares the connection dead (tcp(7), TCP_USER_TIMEOUT)."""
+_BUSY = 15.0
 _SESSION_WAIT = 2.0
 
 # its threads log whole tracebacks for what is reported as an error anyway
@@ -132,8 +133,8 @@ class Connection(fabric.Connection):  # type: ignore[misc]
             sock=route,
             timeout=self.timeout,
             banner_timeout=self.timeout,
-            auth_timeout=self.timeout,
-            channel_timeout=self.timeout,
+            auth_timeout=self._patience,
+            channel_timeout=self._patience,
             auth_strategy=self._keys,
             transport_factory=self._transport,
         )
@@ -174,6 +175,11 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         return names_of(self.host, self.port, self.ssh_config.get("hostkeyalias"))
 
     @property
+    def _patience(self) -> float:
+        """Seconds for what a host does that is known to be alive; a busy one, or its name service, may need them."""
+        return max(self.timeout, _BUSY)
+
+    @property
     def is_root(self) -> bool:
         """Whether the login is root already."""
         return bool(self.user == "root")
@@ -187,7 +193,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         deadline = time.monotonic() + _SESSION_WAIT
         while True:
             try:
-                return self.transport.open_session(timeout=self.timeout)
+                return self.transport.open_session(timeout=self._patience)
             except ChannelException:
                 if time.monotonic() > deadline:
                     raise

@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 _REASONS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((socket.gaierror,), "has a name that is not known here ({said}). Correct the address in the inventory."),
     ((ConnectionRefusedError,), "refuses the connection. Check the port, and that sshd runs."),
-    ((TimeoutError,), "did not answer within {timeout:g} s. Check that it is up, and the network between."),
+    (
+        (TimeoutError,),
+        "did not answer within {timeout:g} s. Check that it is up, and the network between; connect_timeout can be raised.",
+    ),
     ((ChannelException,), "cannot be reached from the jump host: {said}. Check that it is up, and AllowTcpForwarding there."),
     ((IncompatiblePeer,), "has no SSH algorithm in common with this workstation: {said}."),
     ((OSError,), "cannot be reached: {said}."),
-    ((SSHException, EOFError), "takes the connection but does not speak SSH: {said}. Check the port, and sshd's log there."),
+    (
+        (SSHException, EOFError),
+        "takes the connection, but the SSH handshake failed: {said}. Check the port, and sshd's log there.",
+    ),
 )
 
 

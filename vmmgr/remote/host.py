@@ -204,13 +204,15 @@ class Host:
     def _no_shell(self, output: Output) -> SudoError | UnreachableError:
         """Say why no shell came up: sudo, or the login's own shell."""
         connection = self.connect()
-        said = (output.stderr or output.stdout).decode(errors="replace").strip() or f"exit code {output.exit_status}"
+        words = (output.stderr or output.stdout).decode(errors="replace").split()
+        said = " ".join(words) or f"exit code {output.exit_status}"
         if connection.is_root:
             return UnreachableError(f"{connection.where} does not run /bin/sh for this login. It said: {said}")
         return SudoError(
             f"{connection.where}: sudo does not let {connection.user} run /bin/sh as root"
             f"{'' if self._password is None else ' with the password given'}. It said: {said}\n"
-            f"It needs this line in sudoers there: {connection.user} ALL=(root) NOPASSWD:EXEC: /bin/sh"
+            f"{'Add' if self._password is None else 'Give the right password, or add'} this line to sudoers there: "
+            f"{connection.user} ALL=(root) NOPASSWD:EXEC: /bin/sh"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -61,22 +62,21 @@ class Remote:
         Args:
             machines: in order of preference.
             stagger: seconds.
-            deadline: seconds after the last start; None for the connect timeout.
+            deadline: seconds after the last start; None for as long as the machines' own time limits take.
 
         Raises:
             ConnectError: none can be used; the class is that of the single errors if they have one in common.
         """
-        patience = self._settings.connect_timeout if deadline is None else deadline
         waiting = [machine.name for machine in machines]
         trying: dict[Future[object], str] = {}  # in order of preference
         failures: dict[str, ConnectError] = {}
-        end = time.monotonic() + patience
+        end = math.inf
         while waiting or trying:
             if waiting:
                 name = waiting.pop(0)
                 trying[_in_background(self._hosts[name].connect)] = name
-                end = time.monotonic() + patience
-            done, _ = wait(trying, stagger if waiting else max(0.0, end - time.monotonic()), FIRST_COMPLETED)
+                end = math.inf if deadline is None else time.monotonic() + deadline
+            done, _ = wait(trying, stagger if waiting else _until(end), FIRST_COMPLETED)
             for future in [future for future in trying if future in done]:
                 name, error = trying.pop(future), future.exception()
                 if error is None:
@@ -86,7 +86,7 @@ class Remote:
                 failures[name] = error
             if not done and not waiting:
                 break
-        late = {name: UnreachableError(f"{name} did not answer within {patience:g} s.") for name in trying.values()}
+        late = {name: UnreachableError(f"{name} did not answer within {deadline:g} s.") for name in trying.values()}
         raise _none_reached(failures | late)
 
     def run(self, host: str, lines: Sequence[Line], *, stop_on_failure: bool = False) -> list[Result]:
@@ -135,6 +135,11 @@ def _in_background(work: Callable[[], T]) -> Future[T]:
 
     threading.Thread(target=target, daemon=True).start()
     return future
+
+
+def _until(end: float) -> float | None:
+    """Return the seconds until ``end``; None for ever."""
+    return None if math.isinf(end) else max(0.0, end - time.monotonic())
 
 
 def _answer(future: Future[list[Result]]) -> list[Result] | VmMgrError:

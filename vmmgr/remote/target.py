@@ -84,7 +84,7 @@ class Settings:
     Attributes:
         ssh_config: files to read, the first value found for an option wins; missing ones are passed over.
         known_hosts: files to read besides those that ssh_config names.
-        connect_timeout: seconds for each of: TCP connection, SSH handshake, authentication, opening a channel.
+        connect_timeout: seconds in which a machine must take the connection, and again in which it must answer as sshd.
     """
 
     ssh_config: tuple[Path, ...] = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))

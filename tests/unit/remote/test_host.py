@@ -112,6 +112,27 @@ def test_lost_connection(server: Server, remote: Remote, tmp_path: Path) -> None
     assert remote.connections["n1"] == 2
 
 
+def test_interrupted(remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-C the command under way goes on, but no later one of the batch is begun."""
+    monkeypatch.setattr(channel, "_wait", interrupt)
+    lines = [sh(f"echo $PPID >{tmp_path}/pid; sleep 0.5; touch {tmp_path}/ended"), Line(("touch", str(tmp_path / "never")))]
+    with pytest.raises(KeyboardInterrupt):
+        remote.run("n1", lines)
+    assert gone(int((tmp_path / "pid").read_text()))
+    deadline = time.monotonic() + 3
+    while not (tmp_path / "ended").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    assert (tmp_path / "ended").exists()
+    assert not (tmp_path / "never").exists()
+
+
+def interrupt(*_: object) -> None:
+    """Do what Ctrl-C does, once the batch has begun."""
+    time.sleep(0.3)
+    raise KeyboardInterrupt
+
+
 def kill_sessions(server: Server, started: Path) -> None:
     """Break every connection to the server once a file exists."""
     while not started.exists():
