@@ -8,6 +8,7 @@ filters and lookups do not exist here.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, Undefined, nodes
@@ -18,6 +19,8 @@ from jinja2.sandbox import SandboxedEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from jinja2 import Template
 
 # characters of an expression and of its result; real ones have some tens
 MAX_TEXT = 10_000
@@ -85,6 +88,17 @@ def _make_environment() -> _Environment:
 _ENVIRONMENT = _make_environment()
 
 
+@lru_cache(maxsize=256)
+def _compiled(text: str) -> Template:
+    if len(text) > MAX_TEXT:
+        raise SecurityError(f"it has more than {MAX_TEXT} characters")
+    tree = _ENVIRONMENT.parse(text)
+    for node in tree.find_all(nodes.Stmt):
+        if not isinstance(node, _STATEMENTS):
+            raise SecurityError(f"the statement {type(node).__name__.lower()} is not supported")
+    return _ENVIRONMENT.from_string(tree)
+
+
 def render(text: str, scope: Mapping[str, object]) -> object:
     """Return the value of a text with expressions: of any type if the text is a single expression, else a str.
 
@@ -95,13 +109,7 @@ def render(text: str, scope: Mapping[str, object]) -> object:
     Raises:
         Exception: whatever an expression can cause: jinja2's errors, TypeError, ZeroDivisionError, errors of ``scope``.
     """
-    if len(text) > MAX_TEXT:
-        raise SecurityError(f"it has more than {MAX_TEXT} characters")
-    tree = _ENVIRONMENT.parse(text)
-    for node in tree.find_all(nodes.Stmt):
-        if not isinstance(node, _STATEMENTS):
-            raise SecurityError(f"the statement {type(node).__name__.lower()} is not supported")
-    template = _ENVIRONMENT.from_string(tree)
+    template = _compiled(text)
     parts: list[Any] = list(template.root_render_func(template.new_context({"vars": scope})))
     for part in parts:
         if isinstance(part, Undefined):

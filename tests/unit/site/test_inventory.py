@@ -45,14 +45,39 @@ def test_same_variables_as_ansible(data: Path, name: str) -> None:
     assert {host: inventory.variables(host) for host in inventory.hosts} == json.loads(answer)["_meta"]["hostvars"]
 
 
-def test_child_beats_parent_whatever_the_order(load: Load) -> None:
-    """The depth of a group counts, not where it is written; top-level groups are one level below all."""
-    site = load(
-        "hypervisors: {hosts: {a: , b: , c: }, vars: {ansible_user: child}}\n"
-        "cluster_machines: {vars: {ansible_user: parent}, children: {hypervisors: }}\n"
-        "all: {vars: {ansible_user: top}}"
-    )
-    assert {machine.user for machine in site.machines} == {"child"}
+CHILD = "hosts: {n: }, vars: {ansible_user: child}"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"hypervisors: {{{CHILD}}}", "z: {vars: {ansible_user: parent}, children: {hypervisors: }}"],
+        [f"a: {{{CHILD}}}", "hypervisors: {vars: {ansible_user: parent}, children: {a: }}"],
+        [
+            "hypervisors: {hosts: {n: }}",
+            "b: {children: {a: }}",
+            f"a: {{{CHILD}}}",
+            "c: {vars: {ansible_user: top}, children: {b: }}",
+        ],
+        ["hypervisors: {hosts: {n: }}", "all: {children: {m: {hosts: {n: }, vars: {ansible_user: m}}}}", f"z: {{{CHILD}}}"],
+    ],
+)
+def test_depth_of_groups(load: Load, lines: list[str]) -> None:
+    """The longest way down from all counts, neither names nor places; groups at the top are one level below all."""
+    assert load("\n".join(lines)).machine("n").user == "child"
+
+
+def test_variable_files(load: Load, tmp_path: Path) -> None:
+    """Of several files for one name the first ending counts; hidden files and backups in a folder do not."""
+    folder = tmp_path / "group_vars" / "hypervisors"
+    folder.mkdir(parents=True)
+    (folder / "a.yml").write_text("ansible_user: right")
+    for name in (".b.yml", "c.yml~", "d.txt"):
+        (folder / name).write_text("{ansible_user: wrong, ansible_port: 9}")
+    for ending, port in ((".yml", 1), (".yaml", 2), (".json", 3)):
+        (folder.parent / f"all{ending}").write_text(f"{{ansible_port: {port}}}")
+    site = load("hypervisors: {hosts: {n1: }}")
+    assert (site.machine("n1").user, site.machine("n1").port) == ("right", 1)
 
 
 @pytest.mark.parametrize(("priority", "user"), [("", "z"), ("ansible_group_priority: 2, ", "b")])

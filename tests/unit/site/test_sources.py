@@ -192,3 +192,10 @@ def test_messages_cannot_steer_the_terminal(load: Load) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load("hypervisors: {hosts: {n1: {ansible_host: \"{{ 'a\\e[31m' | int(1, 'x\\e') + [] }}\"}}}")
     assert str(caught.value).isprintable()
+
+
+def test_yaml_makes_no_objects(load: Load, tmp_path: Path) -> None:
+    """Tags that make Python objects are refused and run nothing."""
+    with pytest.raises(ConfigurationError, match="could not determine a constructor"):
+        load(f"{GOOD}\nx: {{vars: {{y: !!python/object/apply:os.mkdir [{tmp_path}/owned]}}}}")
+    assert not (tmp_path / "owned").exists()
