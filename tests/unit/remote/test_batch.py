@@ -91,7 +91,9 @@ def test_output_is_cut_at_the_right_bytes(shell: Shell) -> None:
 
 def test_commands_cannot_take_the_program_as_input(shell: Shell) -> None:
     """A command that reads its input gets the end of file, and the next command still runs."""
-    decoded = shell.run(Line(("cat",)), Line(("sh", "-c", "read x; echo got:$x")), Line(("echo", "last")))
+    lines = [Line(("cat",)), Line(("sh", "-c", "read x; echo got:$x")), Line(("echo", "last"))]
+    done = shell.feed(encode(lines, stop_on_failure=False, nonce=NONCE) + b"echo what comes after the program\n")
+    decoded = decode(done.stdout, done.stderr, NONCE)
     assert [frame.stdout for frame in decoded.frames] == [b"", b"got:\n", b"last\n"]
 
 

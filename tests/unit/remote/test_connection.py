@@ -230,6 +230,8 @@ def test_proxy_command_that_fails(server: Server) -> None:
     """What a ProxyCommand complains of is in the message, and nothing hangs or is left behind."""
     message = refusal(UnreachableError, server, server.machine(proxy_command="echo no route to %h >&2; false"))
     assert "no route to 127.0.0.1" in message
+    children = subprocess.run(["ps", "-o", "stat=", "--ppid", str(os.getpid())], capture_output=True, check=True, text=True)
+    assert "Z" not in children.stdout
 
 
 def test_refused(server: Server, dead_port: int) -> None:

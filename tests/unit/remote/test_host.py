@@ -165,8 +165,10 @@ def test_stream(remote: Remote) -> None:
     assert remote.stream("n1", ["printf", "%s|", "a b", "", "'$x'\n"], [], timeout=5).stdout == b"a b||'$x'\n|"
 
 
-def test_stream_to_a_command_that_fails(remote: Remote) -> None:
-    """A command that ends early ends the sending, and its own words say why."""
+@pytest.mark.parametrize("left_behind", ["", "sleep 3 &"])
+def test_stream_to_a_command_that_fails(remote: Remote, monkeypatch: pytest.MonkeyPatch, left_behind: str) -> None:
+    """A command that ends early ends the sending, and its own words say why; also if it leaves a process behind."""
+    monkeypatch.setattr(channel, "_GRACE", 0.2)
     taken = 0
 
     def endless() -> Iterator[bytes]:
@@ -175,7 +177,7 @@ def test_stream_to_a_command_that_fails(remote: Remote) -> None:
             taken += 1
             yield b"x" * 65536
 
-    done = remote.stream("n1", ["sh", "-c", "echo no such pool >&2; exit 2"], endless(), timeout=20)
+    done = remote.stream("n1", ["sh", "-c", f"{left_behind} echo no such pool >&2; exit 2"], endless(), timeout=20)
     assert (done.exit_code, done.error_text) == (2, "no such pool")
     assert taken < 1000
 
