@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import shlex
 import threading
 import time
@@ -99,7 +99,7 @@ class Host:
             ConnectError: nothing was run.
             BatchLostError: some were run, and it is not known which.
         """
-        nonce = secrets.token_hex(16)
+        nonce = os.urandom(16).hex()
         program = encode(lines, stop_on_failure=stop_on_failure, nonce=nonce)
         limit = sum(line.timeout + KILL_AFTER for line in lines) + _MARGIN
         began = time.monotonic()
@@ -149,7 +149,7 @@ class Host:
         line = Line(tuple(argv), timeout=timeout)
         check_words(line.argv, line)
         began = time.monotonic()
-        nonce = secrets.token_hex(16)
+        nonce = os.urandom(16).hex()
         arguments = shlex.join(["-c", _STREAM, "sh", nonce, seconds(timeout), *line.argv])
         output = self._execute(f" {arguments}", chunks, timeout + KILL_AFTER + _MARGIN)
         took = time.monotonic() - began
