@@ -1,0 +1,200 @@
+"""What a driver of each kind offers. A driver builds commands and reads their answers; it never runs anything.
+
+Every method returns a ``Command``: its ``argv`` comes from a template in the driver's own folder, so that a site can override
+it, and its ``parse`` turns the answer into the value named in the brackets, or raises ``CommandFailedError``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vmmgr.command import Command
+    from vmmgr.drivers.libvirt.host import Hypervisor
+    from vmmgr.drivers.pacemaker.cib import Cib
+    from vmmgr.model import Lease, Simulation
+    from vmmgr.rendering import Renderer
+
+
+class Driver(ABC):
+    """What all drivers share: they are made with the renderer of the site's templates.
+
+    Attributes:
+        folder: The folder of the driver's templates.
+    """
+
+    folder: ClassVar[str]
+
+    def __init__(self, renderer: Renderer) -> None:
+        self.renderer = renderer
+
+
+class ClusterDriver(Driver):
+    """Changes the cluster's configuration with the site's tool. ``drivers.pacemaker`` implements what is no tool's own."""
+
+    @abstractmethod
+    def cib(self) -> Command[Cib]:
+        """Read the configuration and the status."""
+
+    @abstractmethod
+    def simulation(self) -> Command[Simulation]:
+        """Read what is running where, and what Pacemaker intends."""
+
+    @abstractmethod
+    def assert_unchanged(self, cib: Cib) -> Command[None]:
+        """Fail with ``ConflictError`` when the configuration is no longer the given one."""
+
+    @abstractmethod
+    def assert_absent(self, ids: Sequence[str]) -> Command[None]:
+        """Fail with ``ConflictError`` when the configuration has an element of one of these ids."""
+
+    @abstractmethod
+    def assert_lease(self, lease: Lease) -> Command[None]:
+        """Fail with ``ConflictError`` when the lease is no longer there."""
+
+    @abstractmethod
+    def take_lease(self, lease: Lease) -> Command[None]:
+        """Put the lease into the CIB; fail with ``ConflictError`` when its VM has one already."""
+
+    @abstractmethod
+    def renew_lease(self, lease: Lease) -> Command[None]:
+        """Give the lease its new ``until``; fail when it is no longer there."""
+
+    @abstractmethod
+    def drop_lease(self, lease: Lease) -> Command[None]:
+        """Take the lease out of the CIB, if it is there."""
+
+    @abstractmethod
+    def define(self, document: str) -> Command[None]:
+        """Add a resource with its constraints, in one CIB change; ``document`` is a ``<cib>`` with nothing else in it."""
+
+    @abstractmethod
+    def delete(self, ids: Sequence[str]) -> Command[None]:
+        """Delete constraints and a resource that is stopped, in this order, in one CIB change."""
+
+    @abstractmethod
+    def set_meta(self, vm: str, key: str, value: str) -> Command[None]:
+        """Set a meta attribute of a resource, in one CIB change."""
+
+    @abstractmethod
+    def cleanup(self, vm: str) -> Command[None]:
+        """Make Pacemaker forget the failures of this resource, and of no other."""
+
+
+class StorageDriver(Driver):
+    """Keeps the disks of VMs and their metadata.
+
+    Attributes:
+        pool: Where they are.
+    """
+
+    def __init__(self, renderer: Renderer, pool: str) -> None:
+        super().__init__(renderer)
+        self.pool = pool
+
+    @abstractmethod
+    def groups(self) -> Command[frozenset[str]]:
+        """Read the names of the VMs that have disks: each has a group of its name."""
+
+    @abstractmethod
+    def images(self) -> Command[frozenset[str]]:
+        """Read the names of all images."""
+
+    @abstractmethod
+    def monitors(self) -> Command[tuple[tuple[str, int], ...]]:
+        """Read the addresses and ports at which virtual machines reach the storage."""
+
+    @abstractmethod
+    def create_image(self, image: str, size: int) -> Command[None]:
+        """Create an empty image of ``size`` bytes; fail if there is one of that name."""
+
+    @abstractmethod
+    def import_image(self, image: str, compression: str) -> Command[str]:
+        """Fill an empty image from the diff stream on standard input [SHA-256 of the stream as it arrived, in hex]."""
+
+    @abstractmethod
+    def remove_image(self, image: str) -> Command[None]:
+        """Remove an image that has no snapshots; nothing happens if there is none."""
+
+    @abstractmethod
+    def create_group(self, group: str) -> Command[None]:
+        """Create an empty group; fail if there is one of that name."""
+
+    @abstractmethod
+    def add_to_group(self, group: str, image: str) -> Command[None]:
+        """Make an image a member of a group."""
+
+    @abstractmethod
+    def group_images(self, group: str) -> Command[tuple[str, ...]]:
+        """Read the names of a group's images; none when there is no such group."""
+
+    @abstractmethod
+    def remove_group(self, group: str) -> Command[None]:
+        """Remove a group and leave its images; nothing happens if there is none."""
+
+    @abstractmethod
+    def metadata(self, image: str) -> Command[dict[str, str]]:
+        """Read all metadata of an image."""
+
+    @abstractmethod
+    def set_metadata(self, image: str, metadata: Mapping[str, str]) -> Command[None]:
+        """Set some metadata of an image."""
+
+    @abstractmethod
+    def watchers(self, image: str) -> Command[tuple[str, ...]]:
+        """Read the addresses of those who have the image open; none when there is no such image."""
+
+    @abstractmethod
+    def snapshots(self, image: str) -> Command[tuple[tuple[str, bool], ...]]:
+        """Read the user's snapshots of an image, each with whether it is protected; none when there is no such image."""
+
+    @abstractmethod
+    def children(self, image: str) -> Command[tuple[str, ...]]:
+        """Read the names of the clones that still depend on an image; none when there is no such image."""
+
+    @abstractmethod
+    def unprotect(self, image: str, snapshot: str) -> Command[None]:
+        """Unprotect a snapshot; fail while a clone depends on it."""
+
+    @abstractmethod
+    def purge_snapshots(self, image: str) -> Command[None]:
+        """Remove all snapshots of an image."""
+
+    @abstractmethod
+    def store_get(self, vm: str) -> Command[str]:
+        """Read what was put aside for a disabled VM [the empty string when nothing was]."""
+
+    @abstractmethod
+    def store_put(self, vm: str, document: str) -> Command[None]:
+        """Put a document aside for a disabled VM."""
+
+    @abstractmethod
+    def store_remove(self, vm: str) -> Command[None]:
+        """Remove what was put aside, if anything was."""
+
+
+class HypervisorDriver(Driver):
+    """Talks to the hypervisor's own daemon, and keeps the files that it starts VMs from."""
+
+    @abstractmethod
+    def inspect(self, file: str) -> Command[Hypervisor]:
+        """Read what a hypervisor has: agents, domains, secrets, and the hash of ``file`` if it exists."""
+
+    @abstractmethod
+    def validate(self, domain_xml: str) -> Command[None]:
+        """Have the hypervisor check a domain without defining or starting it."""
+
+    @abstractmethod
+    def write_file(self, file: str, content: str) -> Command[None]:
+        """Write a file at once, verified by its hash."""
+
+    @abstractmethod
+    def remove_file(self, file: str) -> Command[None]:
+        """Remove a file, if it is there."""
+
+    @abstractmethod
+    def destroy(self, vm: str) -> Command[None]:
+        """Cut the power of a domain, if it runs here."""

@@ -1,0 +1,95 @@
+"""The part of a Pacemaker cluster driver that is no tool's own; ``crmsh`` and ``pcs`` add the templates of their changes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from vmmgr.command import Command, succeeded
+from vmmgr.drivers.base import ClusterDriver
+from vmmgr.drivers.pacemaker.cib import Cib, parse_cib
+from vmmgr.drivers.pacemaker.simulation import parse_simulation
+from vmmgr.errors import VmMgrError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vmmgr.model import Lease, Simulation
+    from vmmgr.remote.batch import Result
+
+# EX_TEMPFAIL of sysexits.h, which our own guards end with, and cibadmin's answer to creating what exists (CRM_EX_EXISTS).
+_CONFLICT, _EXISTS = 75, 108
+# crm and pcs are Python programs that read the whole CIB and may wait for a slow node: seconds for one change.
+_CHANGE_TIMEOUT = 60.0
+
+
+class ConflictError(VmMgrError):
+    """Another administrator changed the configuration between the reading and the change; nothing was changed."""
+
+
+class PacemakerDriver(ClusterDriver):
+    """Reads with Pacemaker's own tools, and marks operations in progress in the CIB."""
+
+    def cib(self) -> Command[Cib]:
+        return Command(self.renderer.argv("pacemaker/cib"), parse_cib)
+
+    def simulation(self) -> Command[Simulation]:
+        return Command(self.renderer.argv("pacemaker/simulate"), parse_simulation)
+
+    def assert_unchanged(self, cib: Cib) -> Command[None]:
+        admin_epoch, epoch = cib.epoch
+        return self._guard("assert_unchanged", admin_epoch=admin_epoch, epoch=epoch)
+
+    def assert_absent(self, ids: Sequence[str]) -> Command[None]:
+        return self._guard("assert_absent", ids=ids)
+
+    def assert_lease(self, lease: Lease) -> Command[None]:
+        return self._guard("assert_lease", vm=lease.vm, token=lease.token)
+
+    def take_lease(self, lease: Lease) -> Command[None]:
+        argv = self.renderer.argv("pacemaker/lease_take")
+        return Command(argv, _no_conflict, stdin=self._lease_document(lease), changes=True)
+
+    def renew_lease(self, lease: Lease) -> Command[None]:
+        argv = self.renderer.argv("pacemaker/lease_renew", vm=lease.vm, token=lease.token)
+        return Command(argv, succeeded, stdin=self._lease_document(lease), changes=True)
+
+    def drop_lease(self, lease: Lease) -> Command[None]:
+        argv = self.renderer.argv("pacemaker/lease_drop", vm=lease.vm, token=lease.token)
+        return Command(argv, succeeded, changes=True)
+
+    def define(self, document: str) -> Command[None]:
+        return self._change("define", document)
+
+    def delete(self, ids: Sequence[str]) -> Command[None]:
+        return self._change("delete", ids=ids)
+
+    def set_meta(self, vm: str, key: str, value: str) -> Command[None]:
+        return self._change("set_meta", vm=vm, key=key, value=value)
+
+    def cleanup(self, vm: str) -> Command[None]:
+        return self._change("cleanup", vm=vm)
+
+    def _change(self, template: str, document: str | None = None, **values: Any) -> Command[None]:
+        argv = self.renderer.argv(f"{self.folder}/{template}", **values)
+        return Command(argv, succeeded, stdin=document, changes=True, timeout=_CHANGE_TIMEOUT)
+
+    def _guard(self, template: str, **values: Any) -> Command[None]:
+        return Command(self.renderer.argv(f"pacemaker/{template}", **values), _no_conflict)
+
+    def _lease_document(self, lease: Lease) -> str:
+        value = json.dumps({"verb": lease.verb, "who": lease.who, "since": lease.since, "until": lease.until})
+        return self.renderer.xml("pacemaker/lease", vm=lease.vm, token=lease.token, value=value)
+
+
+def _no_conflict(result: Result) -> None:
+    """Accept success.
+
+    Raises:
+        ConflictError: The guard found a configuration other than the expected one.
+        CommandFailedError: Anything else went wrong.
+    """
+    if result.exit_code in (_CONFLICT, _EXISTS):
+        said = result.stderr.decode(errors="replace").strip()
+        raise ConflictError(f"On {result.host}, the cluster's configuration changed meanwhile. {said}".strip())
+    succeeded(result)

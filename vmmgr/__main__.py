@@ -1,0 +1,7 @@
+"""``python -m vmmgr``."""
+
+import sys
+
+from vmmgr.app import main
+
+sys.exit(main())

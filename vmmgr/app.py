@@ -1,0 +1,137 @@
+"""The program: its global options, its commands by exact name, and errors turned into messages and exit codes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, version
+from typing import TYPE_CHECKING, Any
+
+from cliff.app import App
+from cliff.commandmanager import CommandManager
+
+from vmmgr.errors import VmMgrError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+# Each verb and the class that does it; nothing of it is imported before it is used.
+COMMANDS = {
+    "create": "vmmgr.commands.create:Create",
+    "disable": "vmmgr.commands.membership:Disable",
+    "drivers": "vmmgr.commands.drivers:Drivers",
+    "enable": "vmmgr.commands.membership:Enable",
+    "list": "vmmgr.commands.listing:List",
+    "remove": "vmmgr.commands.removal:Remove",
+    "repair": "vmmgr.commands.removal:Repair",
+    "start": "vmmgr.commands.running:Start",
+    "status": "vmmgr.commands.listing:Show",
+    "stop": "vmmgr.commands.running:Stop",
+}
+
+
+class Commands(CommandManager):
+    """Finds commands in ``COMMANDS``, by their whole names only: a site must not be stopped by a prefix."""
+
+    def load_commands(self, namespace: str) -> None:
+        """Fill in the commands without importing any."""
+        self.commands.update({name: EntryPoint(name, target, namespace) for name, target in COMMANDS.items()})
+
+    def find_command(self, argv: list[str]) -> tuple[Any, str, list[str]]:
+        """Return the class, the name and the arguments of a command.
+
+        Raises:
+            ValueError: There is no such command; cliff then suggests one.
+        """
+        name = argv[0].replace("-", "_") if not argv[0].startswith("-") else argv[0]
+        if name not in self.commands:
+            raise ValueError(f"There is no command {argv[0]!r}; `vm-mgr --help` shows those that there are.")
+        return self.commands[name].load(), name, argv[1:]
+
+
+class VmMgr(App):
+    """``vm-mgr``."""
+
+    NAME = "vm-mgr"
+
+    def __init__(self) -> None:
+        super().__init__(
+            description="Manages highly available virtual machines on Pacemaker, Ceph and libvirt sites, over SSH.",
+            version=version("vm-mgr"),
+            command_manager=Commands("vmmgr.commands", convert_underscores=False),
+        )
+        self.command_manager.commands.pop("complete", None)
+
+    def build_option_parser(
+        self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
+    ) -> argparse.ArgumentParser:
+        """Add the options that choose the site."""
+        del version
+        parser = super().build_option_parser(description, "", {"allow_abbrev": False} | (argparse_kwargs or {}))
+        for action in parser._actions:  # noqa: SLF001 - cliff writes the name of its own class into it
+            if "--version" in action.option_strings:
+                action.version = f"vm-mgr {_version()}"  # type: ignore[attr-defined]
+        site = parser.add_argument_group("the site")
+        site.add_argument("--site", metavar="NAME", help="a site of the configuration file; default: $VMMGR_SITE")
+        site.add_argument(
+            "-i", "--inventory", action="append", default=[], metavar="FILE",
+            help="Ansible inventory of the site, may be repeated; default: $VMMGR_INVENTORY",
+        )  # fmt: skip
+        site.add_argument("--config", metavar="FILE", help="configuration file; default: $VMMGR_CONFIG, or see the README")
+        return parser
+
+    def configure_logging(self) -> None:
+        """Show only what -v asks for; the libraries' own messages from the third -v on."""
+        super().configure_logging()
+        libraries = logging.DEBUG if self.options.verbose_level > 3 else logging.WARNING
+        for name in ("paramiko", "invoke", "fabric", "stevedore", "cliff"):
+            logging.getLogger(name).setLevel(libraries)
+
+    def run(self, argv: list[str]) -> int:
+        """Run a command line and return the exit code; without a command, show the help."""
+        try:
+            return super().run(argv)
+        except VmMgrError as error:
+            # raised again by run_subcommand below
+            print(f"vm-mgr: {error}", file=sys.stderr)
+            return error.exit_code
+        except KeyboardInterrupt:
+            return 130
+
+    def interact(self) -> None:
+        """Show the help instead of cliff's interactive shell."""
+        self.parser.print_help(sys.stderr)
+        raise SystemExit(2)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run a command; unlike cliff's, messages go to stderr and errors keep their class."""
+        try:
+            command_class, name, arguments = self.command_manager.find_command(argv)
+        except ValueError as error:
+            similar = get_close_matches(argv[0].replace("-", "_"), COMMANDS)
+            hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
+            print(f"vm-mgr: {error}{hint}", file=sys.stderr)
+            return 2
+        command = command_class(self, self.options, cmd_name=name)
+        parsed = command.get_parser(f"{self.NAME} {name}").parse_args(arguments)
+        try:
+            return int(command.run(parsed) or 0)
+        except VmMgrError:
+            if self.options.debug:
+                logging.getLogger("vmmgr").exception("The error came from here:")
+            raise
+
+
+def _version() -> str:
+    return version("vm-mgr")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run vm-mgr; the return value is the exit code."""
+    return VmMgr().run(list(sys.argv[1:] if argv is None else argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands: options in, one operation, rows out. Nothing is decided here."""

@@ -1,0 +1,117 @@
+"""What all commands share: the strict parser, the VM's name, and running an operation on the chosen site."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cliff.command import Command
+from cliff.lister import Lister
+from cliff.show import ShowOne
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmmgr.model import VmState
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.steps import Steps
+
+T = TypeVar("T")
+
+COLUMNS = ("Name", "Status", "Node", "Details")
+
+
+class StrictMixin:
+    """Takes whole names of options only, and spares cliff what costs time at the start."""
+
+    app_dist_name = "vm-mgr"
+
+    def _load_hooks(self) -> None:
+        # cliff would search all installed distributions for hooks of this command
+        self._hooks: list[Any] = []
+
+    def get_epilog(self) -> str:
+        """Return nothing; cliff would look up which distribution the command comes from."""
+        return ""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return a parser that takes whole option names only."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)  # type: ignore[misc]
+        parser.allow_abbrev = False
+        return parser
+
+
+class SiteMixin(StrictMixin):
+    """Runs operations on a site."""
+
+    app: Any
+    app_args: Any
+
+    def operate(self, operation: Callable[[Context], Steps[T]]) -> T:
+        """Run an operation on the site that the global options choose."""
+        from vmmgr.session import run_on_site
+
+        options = self.app_args
+        return run_on_site(
+            operation,
+            site=options.site,
+            inventories=[Path(name) for name in options.inventory],
+            config=Path(options.config) if options.config else None,
+            quiet=options.verbose_level == 0,
+        )
+
+    def say(self, text: str) -> None:
+        """Print a sentence, unless -q."""
+        if self.app_args.verbose_level:
+            print(text, file=self.app.stdout)
+
+    def tell(self, state: VmState) -> None:
+        """Print the state of a VM as a sentence."""
+        self.say(f"VM {state.name} is {state.status}{f' on {state.node}' if state.node else ''}.")
+
+
+# The mixins override what cliff's classes set for themselves
+class SiteCommand(SiteMixin, Command):  # type: ignore[misc]
+    """A command that changes something; it prints a sentence."""
+
+
+class SiteLister(SiteMixin, Lister):  # type: ignore[misc]
+    """A command that prints a table of many."""
+
+
+class SiteShow(SiteMixin, ShowOne):  # type: ignore[misc]
+    """A command that prints one thing."""
+
+
+class LocalLister(StrictMixin, Lister):  # type: ignore[misc]
+    """A command that prints a table and contacts nobody."""
+
+
+def add_name(parser: argparse.ArgumentParser) -> None:
+    """Add ``-n/--name``."""
+    parser.add_argument("-n", "--name", required=True, metavar="VM", help="name of the VM")
+
+
+def add_waiting(parser: argparse.ArgumentParser) -> None:
+    """Add the options for how long to wait for Pacemaker."""
+    parser.add_argument("--no-wait", dest="wait", action="store_false", help="do not wait until Pacemaker has done it")
+    parser.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", help="how long to wait; default: what Pacemaker itself grants"
+    )
+
+
+def seconds(text: str) -> float:
+    """Read a positive number of seconds from the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def row(state: VmState) -> tuple[str, str, str | None, str]:
+    """Return a VM's state as ``COLUMNS``."""
+    return state.name, str(state.status), state.node, "; ".join(state.details)

@@ -1,0 +1,45 @@
+"""``list`` and ``status``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vmmgr.commands.base import COLUMNS, SiteLister, SiteShow, add_name, row
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class List(SiteLister):
+    """List the VMs with their statuses and nodes."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the filter."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "-n", "--name", metavar="PATTERN", help="only VMs of this name; * and ? stand for any text and character"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Print the table."""
+        from vmmgr.operations.listing import list_vms
+
+        states = self.operate(lambda context: list_vms(context, parsed_args.name))
+        return COLUMNS, [row(state) for state in states]
+
+
+class Show(SiteShow):
+    """Show the status of one VM: Undefined, Disabled, Failed, Started, Starting, Stopping or Stopped."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the name."""
+        parser = super().get_parser(prog_name)
+        add_name(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Print the state."""
+        from vmmgr.operations.listing import vm_status
+
+        return COLUMNS, row(self.operate(lambda context: vm_status(context, parsed_args.name)))

@@ -1,0 +1,133 @@
+"""The vocabulary of vm-mgr: VMs, their statuses, and what the cluster says of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vmmgr.errors import UsageError
+
+# A resource id must be an XML NCName, and SEAPATH's resource agent cuts a name at its first dot.
+_NEW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
+# Existing VMs may have been named by other tools; these characters can neither break out of an XPath nor out of a path.
+_KNOWN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@-]{0,254}")
+
+SYSTEM_PREFIX = "system_"
+DATA_PREFIX = "data_"
+
+
+class Status(StrEnum):
+    """The status of a VM."""
+
+    UNDEFINED = "Undefined"
+    DISABLED = "Disabled"
+    FAILED = "Failed"
+    STARTED = "Started"
+    STARTING = "Starting"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class VmState:
+    """What ``list`` and ``status`` tell of one VM."""
+
+    name: str
+    status: Status
+    node: str | None = None
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A cluster node as Pacemaker sees it; ``kind`` is ``member``, ``remote`` or ``guest``."""
+
+    name: str
+    kind: str
+    online: bool
+    standby: bool
+    maintenance: bool
+
+    @property
+    def usable(self) -> bool:
+        """Whether Pacemaker may run VMs there now."""
+        return self.kind == "member" and self.online and not self.standby and not self.maintenance
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A primitive's state: ``role`` and ``target_role`` are Pacemaker's words, ``target_role`` is empty where unset."""
+
+    name: str
+    agent: str
+    role: str
+    target_role: str
+    nodes: tuple[str, ...]
+    managed: bool
+    blocked: bool
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The cluster now, and as it will be when Pacemaker has done all that it intends to do."""
+
+    nodes: dict[str, Node]
+    resources: dict[str, Resource]
+    later: dict[str, Resource]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The mark of an operation in progress, or of one whose workstation was lost.
+
+    Attributes:
+        vm: The VM it is about.
+        verb: The operation, such as ``create``.
+        who: ``user@workstation``.
+        since: When it began, seconds since the epoch, by the node's clock.
+        until: When it ends unless renewed, likewise.
+        token: A random word that tells this operation's lease from any other.
+    """
+
+    vm: str
+    verb: str
+    who: str
+    since: int
+    until: int
+    token: str
+
+
+def system_image(vm: str) -> str:
+    """Return the name of the RBD image that a VM boots from."""
+    return f"{SYSTEM_PREFIX}{vm}"
+
+
+def data_image(vm: str, index: int) -> str:
+    """Return the name of a VM's additional RBD image; ``index`` counts from 0, as vm_manager does."""
+    return f"{DATA_PREFIX}{vm}_{index}"
+
+
+def check_new_name(name: str) -> str:
+    """Return the name of a VM to be made.
+
+    Raises:
+        UsageError: The name breaks the rule, which the message states.
+    """
+    if not _NEW_NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a VM: it takes 1 to 63 letters, digits, '-' and '_', and begins with a letter or '_'."
+        )
+    return name
+
+
+def check_known_name(name: str) -> str:
+    """Return the name of an existing VM, whoever named it.
+
+    Raises:
+        UsageError: No VM can have that name.
+    """
+    if not _KNOWN_NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot be the name of a VM; `vm-mgr list` shows those that there are.")
+    return name

@@ -1,0 +1,174 @@
+"""What a VM is to the cluster: the settings that an administrator chooses, as metadata of its disk and as a resource.
+
+The metadata keys and the shape of the resource are vm_manager's, so that either tool can enable what the other made.
+Deliberately better than there: a preferred host is a finite score, observers are never probed, and all of it is one change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vmmgr.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmmgr.operations.context import Context
+
+# The score of a preferred host: finite, so that the VM runs elsewhere when it must, and a site's resource-stickiness
+# decides whether it comes back by itself.
+PREFERENCE = 1000
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+# What a user may call his own metadata; the rest is vm-mgr's and vm_manager's.
+_USER_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_RESERVED = {"xml", "vm_name"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How Pacemaker is to run a VM. Times are seconds, the downtime milliseconds."""
+
+    pinned_host: str | None = None
+    preferred_host: str | None = None
+    live_migration: bool = False
+    migration_user: str | None = None
+    stop_timeout: int = 30
+    migrate_to_timeout: int = 120
+    migration_downtime: int = 0
+    priority: int = 0
+    pacemaker_meta: Mapping[str, str] = field(default_factory=dict)
+    pacemaker_params: Mapping[str, str] = field(default_factory=dict)
+    pacemaker_utilization: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself or cannot stand in a CIB.
+
+        Raises:
+            UsageError: One sentence on the first thing found.
+        """
+        if self.pinned_host and self.preferred_host:
+            raise UsageError(
+                "A VM is either pinned to a host or prefers one; give --pinned-host or --preferred-host, not both."
+            )
+        for option in ("meta", "params", "utilization"):
+            for key in getattr(self, f"pacemaker_{option}"):
+                if not _KEY.fullmatch(key):
+                    raise UsageError(f"{key!r} in --pacemaker-{option} is no attribute name: letters, digits, '_', '.', '-'.")
+        if "target-role" in self.pacemaker_meta:
+            raise UsageError("The target role of a VM is set by start, stop and --nostart, not by --pacemaker-meta.")
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the settings as vm_manager's metadata; those that have their default value are left out there too."""
+        texts = {
+            "_pinned_host": self.pinned_host,
+            "_preferred_host": self.preferred_host,
+            "_live_migration": "true" if self.live_migration else None,
+            "_migration_user": self.migration_user or "root",
+            "_stop_timeout": str(self.stop_timeout),
+            "_migrate_to_timeout": str(self.migrate_to_timeout),
+            "_migration_downtime": str(self.migration_downtime),
+            "_priority": str(self.priority),
+        }
+        dictionaries = {
+            "_pacemaker_meta": self.pacemaker_meta,
+            "_pacemaker_params": self.pacemaker_params,
+            "_pacemaker_utilization": self.pacemaker_utilization,
+        }
+        found = {key: text for key, text in texts.items() if text is not None}
+        return found | {key: json.dumps(dict(pairs)) for key, pairs in dictionaries.items() if pairs}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Settings:
+        """Read the settings of a VM that either tool made.
+
+        Raises:
+            UsageError: A value is not of its kind; the message names the key.
+        """
+        values: dict[str, Any] = {}
+        for key in ("pinned_host", "preferred_host", "migration_user"):
+            if metadata.get(f"_{key}"):
+                values[key] = metadata[f"_{key}"]
+        for key in ("stop_timeout", "migrate_to_timeout", "migration_downtime", "priority"):
+            if f"_{key}" in metadata:
+                values[key] = _number(f"_{key}", metadata[f"_{key}"])
+        for key in ("pacemaker_meta", "pacemaker_params", "pacemaker_utilization"):
+            if f"_{key}" in metadata:
+                values[key] = _pairs(f"_{key}", metadata[f"_{key}"])
+        return cls(live_migration=metadata.get("_live_migration", "").lower() == "true", **values)
+
+
+def check_user_metadata(metadata: Mapping[str, str]) -> None:
+    """Refuse metadata keys that are not the user's.
+
+    Raises:
+        UsageError: A key is reserved or breaks the rule.
+    """
+    for key in metadata:
+        if key in _RESERVED or not _USER_KEY.fullmatch(key):
+            raise UsageError(
+                f"{key!r} cannot be a metadata key: letters, digits, '.', '_' and '-', not beginning with one of these three, "
+                f"and not {' or '.join(sorted(_RESERVED))}."
+            )
+
+
+def definition(
+    context: Context, vm: str, settings: Settings, *, agent: str, config: str, observers: list[str], started: bool
+) -> str:
+    """Return the CIB document of a VM: its primitive with its constraints.
+
+    Args:
+        context: For the templates.
+        vm: Its name.
+        settings: As chosen.
+        agent: The provider of the resource agent: ``seapath`` or ``heartbeat``.
+        config: The domain XML file that the agent starts the VM from.
+        observers: The cluster nodes that must not even be probed.
+        started: The target role.
+    """
+    params = {
+        "config": config,
+        "hypervisor": "qemu:///system",
+        "force_stop": "false",
+        "migration_transport": "ssh",
+        "migration_user": settings.migration_user or "root",
+        "migration_downtime": settings.migration_downtime,
+    }
+    if agent == "seapath":
+        params["seapath"] = "true"
+    meta = {"allow-migrate": str(settings.live_migration).lower(), "priority": settings.priority}
+    return context.renderer.xml(
+        "pacemaker/definition",
+        vm=vm,
+        agent=("ocf", agent, "VirtualDomain"),
+        params=params | dict(settings.pacemaker_params),
+        meta=meta | dict(settings.pacemaker_meta) | {"target-role": "Started" if started else "Stopped"},
+        operations=[
+            ("start", "0s", "120s"),
+            ("stop", "0s", f"{settings.stop_timeout}s"),
+            ("migrate_from", "0s", "60s"),
+            ("migrate_to", "0s", f"{settings.migrate_to_timeout}s"),
+            ("monitor", "10s", "60s"),
+        ],
+        utilization=dict(settings.pacemaker_utilization),
+        observers=observers,
+        pinned_host=settings.pinned_host or "",
+        preferred_host=settings.preferred_host or "",
+        preference=PREFERENCE,
+    )
+
+
+def _number(key: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"The metadata {key} of the VM is {text!r}, which is no whole number; set it right.") from error
+
+
+def _pairs(key: str, text: str) -> dict[str, str]:
+    try:
+        return {str(name): str(value) for name, value in dict(json.loads(text)).items()}
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"The metadata {key} of the VM is no JSON object of names and values; set it right.") from error

@@ -1,0 +1,105 @@
+"""A VM's part of the CIB, kept in the storage while the VM is disabled, so that enabling brings everything back."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from vmmgr.drivers.pacemaker.cib import resources_in
+from vmmgr.errors import VmMgrError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vmmgr.drivers.pacemaker.cib import Cib
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A primitive and its constraints.
+
+    Attributes:
+        primitive: None where only constraints were put aside, by a partner that was enabled earlier.
+        constraints: Each names the VM, and maybe others.
+    """
+
+    primitive: ET.Element | None
+    constraints: tuple[ET.Element, ...]
+
+    @classmethod
+    def of(cls, cib: Cib, vm: str) -> Fragment:
+        """Cut the VM's part out of a CIB."""
+        return cls(cib.primitive(vm), tuple(cib.constraints_of(vm)))
+
+    @classmethod
+    def from_text(cls, text: str, vm: str) -> Fragment:
+        """Read what ``to_text`` wrote; an empty text is an empty fragment.
+
+        Raises:
+            VmMgrError: It cannot be read.
+        """
+        if not text:
+            return cls(None, ())
+        try:
+            document = json.loads(text)
+            if document["version"] != _VERSION:
+                raise ValueError(f"its version is {document['version']}, not {_VERSION}")
+            primitive = document["primitive"]
+            return cls(
+                ET.fromstring(primitive) if primitive else None,  # noqa: S314 - vm-mgr wrote it
+                tuple(ET.fromstring(item) for item in document["constraints"]),  # noqa: S314
+            )
+        except (ValueError, KeyError, TypeError, ET.ParseError) as error:
+            raise VmMgrError(
+                f"What was kept of VM {vm} when it was disabled (RADOS object vm-mgr.{vm}) cannot be read: {error}."
+            ) from error
+
+    def to_text(self) -> str:
+        """Write it as a JSON document with XML inside."""
+        primitive = "" if self.primitive is None else ET.tostring(self.primitive, encoding="unicode")
+        constraints = [ET.tostring(item, encoding="unicode") for item in self.constraints]
+        return json.dumps({"version": _VERSION, "primitive": primitive, "constraints": constraints})
+
+    def with_constraints(self, more: Iterable[ET.Element]) -> Fragment:
+        """Add constraints; one of an id that is there already stays as it is."""
+        known = {item.get("id") for item in self.constraints}
+        return Fragment(self.primitive, (*self.constraints, *(item for item in more if item.get("id") not in known)))
+
+    def partners(self, vm: str, present: set[str]) -> set[str]:
+        """Return the other resources that constraints name and that are not in the cluster now."""
+        named = {name for item in self.constraints for name in resources_in(item)}
+        return named - present - {vm}
+
+    def ids(self, vm: str) -> list[str]:
+        """Return the ids to delete, constraints before the resource that they name."""
+        return [*(item.get("id", "") for item in self.constraints), vm]
+
+
+def with_target_role(primitive: ET.Element, role: str) -> ET.Element:
+    """Return a copy of a primitive whose target role is ``role``."""
+    changed = copy.deepcopy(primitive)
+    name = changed.get("id", "")
+    pairs = [pair for pair in changed.iterfind("meta_attributes/nvpair") if pair.get("name") == "target-role"]
+    if not pairs:
+        attributes = changed.find("meta_attributes")
+        if attributes is None:
+            attributes = ET.Element("meta_attributes", id=f"{name}-meta_attributes")
+            changed.insert(0, attributes)
+        pairs = [ET.SubElement(attributes, "nvpair", id=f"{name}-meta_attributes-target-role", name="target-role")]
+    for pair in pairs:
+        pair.set("value", role)
+    return changed
+
+
+def document(primitive: ET.Element, constraints: Iterable[ET.Element]) -> str:
+    """Return the CIB document that adds a primitive with its constraints."""
+    cib = ET.Element("cib")
+    configuration = ET.SubElement(cib, "configuration")
+    ET.SubElement(configuration, "resources").append(primitive)
+    ET.SubElement(configuration, "constraints").extend(constraints)
+    return ET.tostring(cib, encoding="unicode")

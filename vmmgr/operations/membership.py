@@ -1,0 +1,164 @@
+"""Disable and enable: take a VM's resource out of the cluster, and bring it back with all that belongs to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from vmmgr.errors import RefusedError, VmMgrError
+from vmmgr.model import Lease, Status, check_known_name, system_image
+from vmmgr.operations.create import observers
+from vmmgr.operations.definition import Settings, definition
+from vmmgr.operations.fragment import Fragment, document, with_target_role
+from vmmgr.operations.lease import refuse_unless_free
+from vmmgr.operations.observation import look_again, observe
+from vmmgr.operations.retrying import with_fresh_view
+from vmmgr.operations.status import state_of
+from vmmgr.operations.steps import ChangeEach, Read, Role, Say, Step, change
+from vmmgr.operations.stopping import exists, stopped_and_marked
+from vmmgr.operations.survey import config_file, survey
+from vmmgr.operations.waiting import wait_for
+
+if TYPE_CHECKING:
+    from vmmgr.model import VmState
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.observation import View
+    from vmmgr.operations.steps import Steps
+    from vmmgr.operations.survey import Survey
+
+
+def disable(context: Context, name: str, *, timeout: float | None = None) -> Steps[VmState]:
+    """Stop a VM and take it out of the cluster; disks, metadata, settings and constraints are kept for enable."""
+    check_known_name(name)
+    result = yield from stopped_and_marked(context, name, "disable", lambda view: _is_enabled(view, name), timeout=timeout)
+    if not isinstance(result, tuple):
+        yield Say(f"VM {name} is disabled already.")
+        return state_of(result, name)
+    view, lease = result
+
+    def attempt() -> Steps[None]:
+        now = yield from look_again(context, view)
+        yield from _take_out(context, now, name, lease)
+
+    yield from with_fresh_view(attempt)
+    return state_of((yield from observe(context)), name)
+
+
+def _is_enabled(view: View, name: str) -> bool:
+    exists(view, name)
+    if name not in view.groups and system_image(name) not in view.images:
+        raise RefusedError(f"VM {name} has no disks in the pool, so disabling it would lose it; vm-mgr did not make it.")
+    return name in view.simulation.resources
+
+
+def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[None]:
+    """Put the VM's part of the CIB aside and delete it there, in one exec and one CIB change."""
+    cluster, storage = context.cluster(view.host, view.programs), context.storage
+    fragment = Fragment.of(view.cib, name)
+    steps = [Step(cluster.assert_lease(lease)), Step(cluster.assert_unchanged(view.cib))]
+    if view.cib.last_failure(name):
+        steps.append(Step(cluster.cleanup(name)))
+    yield from change(
+        view.host,
+        *steps,
+        Step(storage.store_put(name, fragment.to_text()), undo=storage.store_remove(name)),
+        Step(cluster.delete(fragment.ids(name)), commits=True, afterwards=f"`vm-mgr repair -n {name}` finishes it."),
+        Step(cluster.drop_lease(lease), commits=True),
+    )
+
+
+def enable(
+    context: Context, name: str, *, start: bool = True, wait: bool = True, timeout: float | None = None
+) -> Steps[VmState]:
+    """Bring a disabled VM back into the cluster as it was, and start it unless told otherwise."""
+    check_known_name(name)
+
+    def attempt() -> Steps[tuple[View, bool]]:
+        view = yield from observe(context, to_change=True, more=(context.storage.store_get(name),))
+        refuse_unless_free(view, name)
+        exists(view, name)
+        if name in view.simulation.resources:
+            return view, False
+        if name not in view.groups or system_image(name) not in view.images:
+            raise RefusedError(
+                f"VM {name} is {'; '.join(state_of(view, name).details)}, so it cannot run; remove it, or complete it."
+            )
+        yield from _bring_back(context, view, name, Fragment.from_text(view.more[0], name), start=start)
+        return view, True
+
+    view, changed = yield from with_fresh_view(attempt)
+    if not changed:
+        yield Say(f"VM {name} is enabled already.")
+        return state_of(view, name)
+    if start and wait:
+        _, state = yield from wait_for(context, view, name, Status.STARTED, timeout)
+        return state
+    return state_of((yield from observe(context)), name)
+
+
+def _bring_back(context: Context, view: View, name: str, kept: Fragment, *, start: bool) -> Steps[None]:
+    """Write the domain XML to every hypervisor, then add the resource with its constraints in one CIB change."""
+    cluster, storage = context.cluster(view.host, view.programs), context.storage
+    present = view.cib.ids()
+    absent = sorted(kept.partners(name, present))
+    commands = (storage.metadata(system_image(name)), *(storage.store_get(partner) for partner in absent))
+    metadata, *texts = yield Read(Role.CONTROL, commands)
+    found = yield from survey(context, view, name, None)
+    yield from _write_domain(context, found, name, metadata)
+
+    if kept.primitive is not None:
+        primitive, constraints = with_target_role(kept.primitive, "Started" if start else "Stopped"), list(kept.constraints)
+    else:
+        primitive, constraints = _from_metadata(context, view, found, name, metadata, start=start)
+        constraints += kept.constraints
+    possible = [item for item in constraints if not Fragment(None, (item,)).partners(name, present)]
+    handed_over = [
+        Step(storage.store_put(partner, _hand_over(text, partner, [item for item in constraints if item not in possible])))
+        for partner, text in zip(absent, texts, strict=True)
+    ]
+    if handed_over:
+        yield Say(f"Constraints with {', '.join(absent)} come back when that is enabled.")
+    yield from change(
+        view.host,
+        Step(cluster.assert_unchanged(view.cib)),
+        Step(cluster.assert_absent([name, *(item.get("id", "") for item in possible)])),
+        *handed_over,
+        Step(cluster.define(document(primitive, possible)), commits=True),
+        Step(storage.store_remove(name)),
+    )
+
+
+def _write_domain(context: Context, found: Survey, name: str, metadata: dict[str, str]) -> Steps[None]:
+    """Put the domain XML of the metadata where it is missing or another one; SEAPATH's agent does that itself."""
+    if "xml" not in metadata:
+        raise RefusedError(f"The image {system_image(name)} has no metadata 'xml', so VM {name} cannot be started.")
+    if found.agent == "seapath":
+        return
+    write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
+    yield ChangeEach(dict.fromkeys(found.hosts, (write,)))
+
+
+def _from_metadata(
+    context: Context, view: View, found: Survey, name: str, metadata: dict[str, str], *, start: bool
+) -> tuple[ET.Element, list[ET.Element]]:
+    """Define the resource anew, for a VM that was disabled by vm_manager or never enabled."""
+    text = definition(
+        context,
+        name,
+        Settings.from_metadata(metadata),
+        agent=found.agent,
+        config=config_file(name),
+        observers=observers(context, view),
+        started=start,
+    )
+    root = ET.fromstring(text)  # noqa: S314 - our own rendering
+    primitive = root.find("configuration/resources/primitive")
+    if primitive is None:
+        raise VmMgrError("The template pacemaker/definition.xml.j2 defines no primitive; correct the site's version of it.")
+    return primitive, list(root.iterfind("configuration/constraints/*"))
+
+
+def _hand_over(text: str, partner: str, constraints: list[ET.Element]) -> str:
+    """Add the constraints that name a partner to what is kept for it."""
+    own = [item for item in constraints if partner in Fragment(None, (item,)).partners("", set())]
+    return Fragment.from_text(text, partner).with_constraints(own).to_text()

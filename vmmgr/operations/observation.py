@@ -1,0 +1,124 @@
+"""Reads in one exec all that the cluster and the storage say of the VMs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from vmmgr.command import Command, CommandFailedError, text_of
+from vmmgr.errors import ConnectError, RefusedError, VmMgrError
+from vmmgr.model import SYSTEM_PREFIX
+from vmmgr.operations.steps import NextControl, Read, Role, Say
+
+if TYPE_CHECKING:
+    from vmmgr.drivers.pacemaker.cib import Cib
+    from vmmgr.model import Lease, Simulation
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.steps import Steps
+    from vmmgr.remote import Result
+
+
+class NotAnsweringError(ConnectError):
+    """A host answers, but Pacemaker or Ceph on it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The site at one moment.
+
+    Attributes:
+        host: The control host that told it.
+        now: Its clock, seconds since the epoch.
+        programs: Which of the cluster drivers' programs it has.
+        cib: The cluster's configuration and history.
+        simulation: What runs where, and what Pacemaker intends.
+        groups: The names of the RBD groups, one for each VM that has disks.
+        images: The names of all RBD images.
+        more: The values of the further commands that were asked for.
+    """
+
+    host: str
+    now: int
+    programs: frozenset[str]
+    cib: Cib
+    simulation: Simulation
+    groups: frozenset[str]
+    images: frozenset[str]
+    more: tuple[Any, ...] = ()
+
+    @property
+    def leases(self) -> dict[str, Lease]:
+        """The operations in progress or broken off, by VM."""
+        return self.cib.leases()
+
+    @property
+    def vm_names(self) -> list[str]:
+        """The names of all VMs, sorted: those with disks, with a resource, with incomplete disks, or being made."""
+        incomplete = {image.removeprefix(SYSTEM_PREFIX) for image in self.images if image.startswith(SYSTEM_PREFIX)}
+        return sorted({*self.groups, *self.cib.vm_names(), *incomplete, *self.leases})
+
+
+def observe(context: Context, *, to_change: bool = False, more: tuple[Command[Any], ...] = ()) -> Steps[View]:
+    """Read the site from a control host whose partition has quorum; ``more`` is read in the same exec.
+
+    Where none has it, a change is refused, and a reading goes on with what the last one says, and says so.
+
+    Raises:
+        RefusedError: Something is to be changed, and there is no quorum.
+        NotAnsweringError: Pacemaker or Ceph does not answer.
+    """
+    while True:
+        failure: VmMgrError | None = None
+        try:
+            view = yield from _read(context, more)
+            if view.cib.quorate:
+                return view
+        except (NotAnsweringError, CommandFailedError) as error:
+            failure = error
+        another = yield NextControl()
+        if another:
+            continue
+        if failure:
+            raise failure
+        if to_change:
+            raise RefusedError(
+                f"The partition of {view.host} has no quorum, so nothing can be changed. "
+                "Bring the other machines back, or their network, and try again."
+            )
+        yield Say(f"{view.host} is in a partition without quorum: what it says may be out of date.", warning=True)
+        return view
+
+
+def look_again(context: Context, view: View) -> Steps[View]:
+    """Read anew what changes while Pacemaker works; what the storage has stays as it was read."""
+    cib, simulation = context.reader.cib(), context.reader.simulation()
+    values = yield Read(Role.CONTROL, (_named("Pacemaker", cib), _named("Pacemaker", simulation)))
+    return replace(view, cib=values[0], simulation=values[1])
+
+
+def _read(context: Context, more: tuple[Command[Any], ...]) -> Steps[View]:
+    reader, storage = context.reader, context.storage
+    programs = sorted(set(context.cluster_programs.values()))
+    node = Command(context.renderer.argv("pacemaker/node", tools=programs), _parse_node)
+    pacemaker = (_named("Pacemaker", reader.cib()), _named("Pacemaker", reader.simulation()))
+    ceph = (_named("Ceph", storage.groups()), _named("Ceph", storage.images()))
+    (host, now, tools), *values = yield Read(Role.CONTROL, (node, *pacemaker, *ceph, *more))
+    cib, simulation, groups, images, *rest = values
+    return View(host, now, tools, cib, simulation, groups, images, tuple(rest))
+
+
+def _parse_node(result: Result) -> tuple[str, int, frozenset[str]]:
+    clock, *programs = text_of(result).split()
+    return result.host, int(clock), frozenset(programs)
+
+
+def _named(service: str, command: Command[object]) -> Command[object]:
+    """Make a command's failure speak of the service that did not answer."""
+
+    def parse(result: Result) -> object:
+        try:
+            return command.parse(result)
+        except CommandFailedError as error:
+            raise NotAnsweringError(f"{service} does not answer on {result.host}. {error}") from error
+
+    return Command(command.argv, parse, command.stdin, command.changes, command.timeout)

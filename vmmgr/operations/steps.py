@@ -1,0 +1,147 @@
+"""What an operation can ask for. An operation is a generator: it yields these requests and is sent their answers.
+
+So an operation reads from top to bottom like the procedure that an administrator would write down, contacts nobody itself,
+and can be run live, or in a test against recorded answers. ``vmmgr.operations.runner`` runs it live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from vmmgr.command import Command
+    from vmmgr.errors import VmMgrError
+
+T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Role(Enum):
+    """A host by what it has to do."""
+
+    CONTROL = "control"
+    """The one that speaks for the cluster: the first observer that answers, else any hypervisor."""
+    HYPERVISOR = "hypervisor"
+    """One that can do libvirt and image work."""
+
+
+Where = Role | str
+"""A role, or the name of a host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of a change.
+
+    Attributes:
+        command: What to run.
+        undo: What takes it back if the operation fails later; it must be harmless when there is nothing to take back.
+        commits: From here on nothing is undone. A failure after it is reported together with ``afterwards``.
+        afterwards: What to do when something fails after the commit; empty where the state is then a regular one.
+    """
+
+    command: Command[Any]
+    undo: Command[Any] | None = None
+    commits: bool = False
+    afterwards: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Run commands that change nothing, in one exec. Answer: the list of their values."""
+
+    where: Where
+    commands: tuple[Command[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEach:
+    """Read on several hosts at the same time. Answer: for each host its values, or the error that it met."""
+
+    commands: Mapping[str, tuple[Command[Any], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Run the steps in one exec, up to the first that fails. Answer: the list of their values."""
+
+    where: Where
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEach:
+    """Change on several hosts at the same time; all of them must succeed. Answer: None."""
+
+    steps: Mapping[str, tuple[Step, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Send data to a command. Answer: the command's value.
+
+    Attributes:
+        chunks: Makes the data; it is given a function to call with the number of bytes of ``total`` that are done.
+        title: What is being sent, for the progress bar.
+        total: Bytes.
+        renew: Run on the control host from time to time, so that the lease of this operation does not end meanwhile.
+    """
+
+    where: Where
+    command: Command[Any]
+    chunks: Callable[[Callable[[int], None]], Iterator[bytes]]
+    title: str
+    total: int
+    renew: Callable[[], Command[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Tell the user something: progress, or with ``warning`` what needs attention."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NextControl:
+    """Leave the present control host for the next one. Answer: whether there is one."""
+
+
+Request = Read | ReadEach | Change | ChangeEach | Stream | Pause | Say | NextControl
+Steps = Generator[Request, Any, T]
+"""An operation, or a part of one, that returns a ``T``."""
+
+
+def read(where: Where, command: Command[T]) -> Steps[T]:
+    """Run one reading command and return its value."""
+    (value,) = yield Read(where, (command,))
+    return value  # type: ignore[no-any-return]
+
+
+def read_two(where: Where, first: Command[A], second: Command[B]) -> Steps[tuple[A, B]]:
+    """Run two reading commands in one exec and return their values."""
+    one, two = yield Read(where, (first, second))
+    return one, two
+
+
+def read_each(commands: Mapping[str, Command[T]]) -> Steps[dict[str, T | VmMgrError]]:
+    """Run one reading command on each host and return its value, or the error met there."""
+    answers = yield ReadEach({host: (command,) for host, command in commands.items()})
+    return {host: answer[0] if isinstance(answer, list) else answer for host, answer in answers.items()}
+
+
+def change(where: Where, *steps: Step) -> Steps[list[Any]]:
+    """Run the steps in one exec and return their values."""
+    return (yield Change(where, steps))  # type: ignore[no-any-return]

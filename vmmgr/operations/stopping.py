@@ -1,0 +1,88 @@
+"""The first half of disable and remove: mark the VM, stop it in its own time, and be able to take both back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmmgr.errors import RefusedError
+from vmmgr.model import Lease, Status
+from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
+from vmmgr.operations.observation import observe
+from vmmgr.operations.retrying import with_fresh_view
+from vmmgr.operations.status import state_of
+from vmmgr.operations.steps import Step, change
+from vmmgr.operations.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.observation import View
+    from vmmgr.operations.steps import Steps
+
+
+def stopped_and_marked(
+    context: Context,
+    name: str,
+    verb: str,
+    check: Callable[[View], bool],
+    *,
+    timeout: float | None = None,
+    look: Callable[[], Steps[View]] | None = None,
+) -> Steps[tuple[View, Lease] | View]:
+    """Take a lease on a VM and stop it, if it runs.
+
+    Args:
+        context: The site.
+        name: The VM.
+        verb: What is being done to it, for others to see.
+        check: Refuses what cannot be done, and returns False when there is nothing to do.
+        timeout: Seconds to wait for the VM to stop; None for its own stop timeout.
+        look: Reads the site; None for the usual reading.
+
+    Returns:
+        The view after the stop with the lease, or only a view when there was nothing to do.
+    """
+
+    def attempt() -> Steps[tuple[View, Lease | None]]:
+        view = yield from (look or (lambda: observe(context, to_change=True)))()
+        refuse_unless_free(view, name)
+        refuse_parts_of_others(view, name)
+        if not check(view):
+            return view, None
+        lease = new_lease(context, view, name, verb, extra=view.cib.operation_timeout(name, "stop"))
+        cluster = context.cluster(view.host, view.programs)
+        steps = [*taking(cluster, view, lease)]
+        resource = view.simulation.resources.get(name)
+        if resource and resource.target_role != "Stopped":
+            before = cluster.set_meta(name, "target-role", resource.target_role or "Started")
+            steps.append(Step(cluster.set_meta(name, "target-role", "Stopped"), undo=before))
+        yield from change(view.host, *steps)
+        return view, lease
+
+    view, lease = yield from with_fresh_view(attempt)
+    if lease is None:
+        return view
+    if name in view.simulation.resources:
+        view, _ = yield from wait_for(context, view, name, Status.STOPPED, timeout)
+    return view, lease
+
+
+def refuse_parts_of_others(view: View, name: str) -> None:
+    """Refuse a VM whose resource is a member of a group, clone or bundle: it has no life of its own.
+
+    Raises:
+        RefusedError: It is.
+    """
+    if view.cib.primitive(name) is not None and not view.cib.is_top_level(name):
+        raise RefusedError(f"The resource of VM {name} is part of a group, clone or bundle; take it out of there first.")
+
+
+def exists(view: View, name: str) -> None:
+    """Refuse an unknown VM.
+
+    Raises:
+        RefusedError: There is no VM of that name.
+    """
+    if state_of(view, name).status is Status.UNDEFINED:
+        raise RefusedError(f"There is no VM {name}; `vm-mgr list` shows those that there are.")

@@ -1,0 +1,144 @@
+"""Asks all hypervisors at the same time what a VM needs there, and collects everything that is in the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmmgr.command import Command, CommandFailedError
+from vmmgr.errors import RefusedError, VmMgrError
+from vmmgr.operations.steps import ReadEach, Say
+
+if TYPE_CHECKING:
+    from vmmgr.drivers.libvirt.host import Hypervisor, Secret
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.observation import View
+    from vmmgr.operations.steps import Steps
+    from vmmgr.remote import Result
+
+# What SEAPATH calls it; a site with a single Ceph secret may call it anything.
+_SECRET_USAGE = "client.libvirt secret"  # noqa: S105 - the name of a secret, not a secret
+# In this order: the one that reads the domain XML from the image's metadata first.
+_AGENTS = ("seapath", "heartbeat")
+
+
+def config_file(vm: str) -> str:
+    """Return the path of a VM's domain XML on the hypervisors, which is also vm_manager's."""
+    return f"/etc/pacemaker/{vm}.xml"
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The hypervisors that answered.
+
+    Attributes:
+        hosts: What each has; never empty.
+        agent: The provider of the resource agent that all of them have.
+        monitors: Ceph's monitors, address and port.
+    """
+
+    hosts: dict[str, Hypervisor]
+    agent: str
+    monitors: tuple[tuple[str, int], ...]
+
+    @property
+    def first(self) -> str:
+        """The hypervisor to do the image work on."""
+        return next(iter(self.hosts))
+
+    def secret(self) -> Secret:
+        """Return the secret with which all hypervisors open the images.
+
+        Raises:
+            RefusedError: They have none, several, or not the same.
+        """
+        chosen = {host: _choose(hypervisor.secrets) for host, hypervisor in self.hosts.items()}
+        if missing := [host for host, secret in chosen.items() if secret is None]:
+            raise RefusedError(
+                f"libvirt on {', '.join(missing)} has no secret for Ceph with the usage name {_SECRET_USAGE!r}, "
+                "nor a single one with another name; define it there (virsh secret-define)."
+            )
+        secrets = {secret for secret in chosen.values() if secret}
+        if len(secrets) > 1:
+            raise RefusedError(
+                f"The hypervisors {', '.join(chosen)} have different libvirt secrets for Ceph, so a VM could start on one only; "
+                "give them the same UUID and usage name."
+            )
+        return secrets.pop()
+
+
+def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Steps[Survey]:
+    """Ask every hypervisor that is on; those that are off are named and block nothing.
+
+    Args:
+        context: The site.
+        view: What the cluster says of the machines.
+        vm: The VM's name.
+        domain_xml: A domain for each hypervisor to check; None when there is none to check.
+
+    Raises:
+        RefusedError: No hypervisor can be asked, the domain is refused, or the agents are missing; all problems in one.
+    """
+    hosts = [machine.name for machine in context.site.hypervisors if _is_on(view, machine.name)]
+    if not hosts:
+        raise RefusedError("None of the hypervisors is online in the cluster; bring one back and try again.")
+    # the one that speaks for the cluster has enough to do
+    hosts.sort(key=lambda host: host == view.host)
+    monitors = context.storage.monitors()
+    commands = {
+        host: _questions(context, vm, domain_xml, with_monitors=monitors if host == hosts[0] else None) for host in hosts
+    }
+    answers = yield ReadEach(commands)
+    found: dict[str, Hypervisor] = {}
+    addresses: tuple[tuple[str, int], ...] = ()
+    problems: list[str] = []
+    for host, answer in answers.items():
+        if isinstance(answer, VmMgrError):
+            problems.append(str(answer))
+            continue
+        found[host] = answer[0]
+        problems += [f"The domain XML cannot be used: {answer[1]}"] if answer[1] else []
+        addresses = answer[2] if len(answer) > 2 else addresses
+    agent = next((agent for agent in _AGENTS if all(agent in host.agents for host in found.values())), "")
+    if found and not agent:
+        lacking = [name for name, host in found.items() if not host.agents] or list(found)
+        problems.append(f"{', '.join(lacking)} lacks the resource agent VirtualDomain; install resource-agents there.")
+    if problems:
+        raise RefusedError(*dict.fromkeys(problems))
+    off = [machine.name for machine in context.site.hypervisors if machine.name not in found]
+    if off:
+        yield Say(f"{', '.join(off)} is not online and is left out.", warning=True)
+    return Survey(found, agent, addresses)
+
+
+def _is_on(view: View, name: str) -> bool:
+    node = view.simulation.nodes.get(name)
+    return node is not None and node.kind == "member" and node.online
+
+
+def _questions(
+    context: Context, vm: str, domain_xml: str | None, with_monitors: Command[tuple[tuple[str, int], ...]] | None
+) -> tuple[Command[object], ...]:
+    inspect = context.hypervisor.inspect(config_file(vm))
+    check = _complaint(context.hypervisor.validate(domain_xml)) if domain_xml else Command(("true",), lambda _result: "")
+    return (inspect, check, with_monitors) if with_monitors else (inspect, check)
+
+
+def _complaint(command: Command[None]) -> Command[str]:
+    """Make the failure of a check its value, so that it can be told together with other problems."""
+
+    def parse(result: Result) -> str:
+        try:
+            command.parse(result)
+        except CommandFailedError:
+            return f"{result.host} says: {result.error_text or f'exit code {result.exit_code}'}"
+        return ""
+
+    return Command(command.argv, parse, command.stdin, command.changes, command.timeout)
+
+
+def _choose(secrets: tuple[Secret, ...]) -> Secret | None:
+    named = [secret for secret in secrets if secret.usage == _SECRET_USAGE]
+    if named:
+        return named[0]
+    return secrets[0] if len(secrets) == 1 else None

@@ -1,0 +1,55 @@
+"""Brings the site, the connections and the runner together for one operation."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.steps import Steps
+
+T = TypeVar("T")
+
+
+def run_on_site(
+    operation: Callable[[Context], Steps[T]],
+    *,
+    site: str | None,
+    inventories: Sequence[Path],
+    config: Path | None,
+    quiet: bool = False,
+) -> T:
+    """Run an operation on the site that these options, the environment and the configuration choose.
+
+    Raises:
+        VmMgrError: The site cannot be chosen or reached, or the operation failed.
+    """
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.reporting import TerminalReporter
+    from vmmgr.operations.runner import Runner
+    from vmmgr.remote import Remote, Settings
+    from vmmgr.site import load_site
+
+    chosen = load_site(site=site, inventories=inventories, config=config, environ=os.environ)
+    reporter = TerminalReporter(quiet=quiet)
+    for warning in chosen.warnings:
+        reporter.say(warning, warning=True)
+    password = getpass.getpass(f"Password for sudo on the machines of {chosen.name}: ") if chosen.sudo == "password" else None
+    settings = Settings(known_hosts=chosen.known_hosts, connect_timeout=chosen.connect_timeout)
+    with Remote(chosen.machines, settings, sudo_password=password) as remote:
+        return Runner(chosen, remote, reporter).run(operation(Context(chosen, who())))
+
+
+def who() -> str:
+    """Return the user and the workstation, for others to see who works on a VM."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without an entry in the user database
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
