@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -117,10 +118,12 @@ class Server:
         """Return the line of a known hosts file for this server."""
         return f"[127.0.0.1]:{self.port} {self.public(kind)}\n"
 
-    def sessions(self) -> list[int]:
-        """Return the pids of the processes that serve one connection each."""
+    def break_connections(self) -> None:
+        """Kill the processes that serve one connection each."""
         out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, check=False)
-        return [int(pid) for pid in out.stdout.split()]
+        for pid in out.stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
@@ -152,8 +155,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     found = Server(folder, port, process)
     found.known_hosts.write_text(found.line())
     yield found
-    for session in found.sessions():
-        os.kill(session, signal.SIGKILL)
+    found.break_connections()
     process.terminate()
     process.wait(5)
 

@@ -137,8 +137,7 @@ def kill_sessions(server: Server, started: Path) -> None:
     """Break every connection to the server once a file exists."""
     while not started.exists():
         time.sleep(0.01)
-    for pid in server.sessions():
-        os.kill(pid, signal.SIGKILL)
+    server.break_connections()
 
 
 def test_shell_that_is_killed(remote: Remote) -> None:
