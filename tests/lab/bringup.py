@@ -109,14 +109,12 @@ def raise_limits() -> None:
 
 
 def clean() -> None:
-    """Remove the built root and the guests' images.
+    """Remove the built root, the guests' images and the client's key.
 
     Raises:
         LabError: a lab uses them.
     """
     if state.names():
         raise LabError(f"labs are there: {', '.join(state.names())}; lab down --all removes them.")
-    with build.lock("build-root"), build.lock("build-guests"):
-        for kind in ("root", "guests"):
-            build.remove_all(kind)
+    build.remove_all()
     say("removed the built parts")

@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .plan import LabError
 from .report import run, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 FILES = Path(__file__).with_name("files")
-SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 MACHINE_PACKAGES = (
     "cpio", "dosfstools", "fdisk", "ipmitool", "iproute2", "mmdebstrap", "mtools", "openipmi", "openssh-client",
     "qemu-utils", "syslinux", "syslinux-common", "util-linux",
@@ -31,19 +29,35 @@ def base_folder() -> Path:
 
 @contextmanager
 def lock(name: str, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock of the base folder; it ends with the process, however that ends.
+    """Hold a lock of the base folder; it ends with the process, however that ends. Its file is there meanwhile.
 
     Yields:
         whether it was had; without ``wait`` another process may hold it.
     """
     base_folder().mkdir(parents=True, exist_ok=True)
-    with (base_folder() / f"{name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
+    path = base_folder() / f"{name}.lock"
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            if not _is_open_as(path, file.fileno()):
+                continue  # whoever held it has removed the file, and a third one may have made another
+            try:
+                yield True
+            finally:
+                path.unlink()
             return
-        yield True
+
+
+def _is_open_as(path: Path, descriptor: int) -> bool:
+    """Tell whether the open file is the one that the path names now."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def digest(*parts: str | bytes | Path) -> str:
@@ -68,8 +82,7 @@ def build_once(target: Path, make: Callable[[Path, Path], None]) -> None:
     with lock(f"build-{stem}"):
         if target.exists():  # the other one, for whom we waited, has made it
             return
-        for remains in target.parent.glob(f"{stem}-*.unfinished"):
-            shutil.rmtree(remains)
+        _sweep(stem)
         work = target.with_name(f"{target.name}.unfinished")
         work.mkdir(parents=True)
         log = target.with_name(f"build-{stem}.log")
@@ -80,34 +93,28 @@ def build_once(target: Path, make: Callable[[Path, Path], None]) -> None:
         say(f"built {target.name}")
 
 
-def remove_all(stem: str) -> None:
-    """Remove every build of a kind, finished or not."""
-    for path in base_folder().glob(f"{stem}-*"):
-        shutil.rmtree(path)
+def remove_unfinished() -> None:
+    """Remove what interrupted builds have left; a build that another process does right now stays."""
+    for stem in ("root", "guests"):
+        with lock(f"build-{stem}", wait=False) as had:
+            if had:
+                _sweep(stem)
 
 
-def debootstrap(target: Path, variant: str, packages: Sequence[str], log: Path) -> None:
-    """Unpack and configure Debian packages into a folder, from the sources that this machine itself uses.
-
-    It runs in a process namespace of its own that ends with this program, so nothing of it goes on after a kill.
-    """
-    source = next((path for path in SOURCES if path.exists() and path.stat().st_size), None)
-    if not source:
-        raise LabError(f"this machine has no package source in {SOURCES[0]} or {SOURCES[1]}.")
-    confined = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    quick = ["--dpkgopt=force-unsafe-io", "--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none"]
-    small = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-    command = ["mmdebstrap", "--mode=root", f"--variant={variant}", *quick, *small, f"--include={','.join(packages)}"]
-    run([*confined, *command, suite(), target, source], step=f"mmdebstrap into {target}", log=log, timeout=900)
+def _sweep(stem: str) -> None:
+    """Remove the unfinished builds of a kind; the caller holds its lock."""
+    for remains in base_folder().glob(f"{stem}-*.unfinished"):
+        shutil.rmtree(remains)
 
 
-def suite() -> str:
-    """Return the code name of this machine's distribution."""
-    for line in Path("/etc/os-release").read_text().splitlines():
-        key, _, value = line.partition("=")
-        if key == "VERSION_CODENAME":
-            return value.strip('"')
-    raise LabError("/etc/os-release names no VERSION_CODENAME; the lab needs Debian 12.")
+def remove_all() -> None:
+    """Remove every build, finished or not, with its log, and the client's key, which the guests let in."""
+    with lock("build-root"), lock("build-guests"):
+        for pattern in ("root-*", "guests-*", "keys"):
+            for path in base_folder().glob(pattern):
+                shutil.rmtree(path)
+        for path in base_folder().glob("build-*.log"):
+            path.unlink()
 
 
 def missing_packages(wanted: Iterable[str] = MACHINE_PACKAGES) -> list[str]:

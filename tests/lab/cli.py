@@ -116,6 +116,7 @@ def _down(values: argparse.Namespace) -> None:
         with build.lock(f"lab-{name}"):
             removed = state.remove(name)
         say(f"lab {name}: removed" if removed else f"lab {name}: nothing there")
+    build.remove_unfinished()
 
 
 def _status(values: argparse.Namespace) -> None:

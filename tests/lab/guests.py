@@ -10,7 +10,9 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from .build import FILES, base_folder, build_once, debootstrap, digest, suite
+from . import debian
+from .build import FILES, base_folder, build_once, digest
+from .debian import debootstrap, suite
 from .report import run
 
 PACKAGES = (
@@ -32,7 +34,7 @@ BOOT_START, ROOT_START, DEBIAN_SIZE = 1, 41, 1024  # MiB
 def path(client_key: Path) -> Path:
     """Return where the images made from this recipe are, or will be; they let that public key in."""
     words = (suite(), " ".join(PACKAGES + MODULES), KERNEL_OPTIONS)
-    return base_folder() / f"guests-{digest(*words, client_key, Path(__file__), *RECIPE)}"
+    return base_folder() / f"guests-{digest(*words, client_key, Path(__file__), Path(debian.__file__), *RECIPE)}"
 
 
 def build(client_key: Path) -> None:

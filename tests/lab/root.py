@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from .build import FILES, base_folder, build_once, debootstrap, digest, suite
+from . import debian
+from .build import FILES, base_folder, build_once, digest
+from .debian import debootstrap, suite
 from .report import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PACKAGES = (
     # a machine
@@ -30,7 +29,7 @@ SETUP = FILES / "root-setup.sh"
 
 def path() -> Path:
     """Return where the root made from this recipe is, or will be."""
-    return base_folder() / f"root-{digest(suite(), ' '.join(PACKAGES), SETUP)}"
+    return base_folder() / f"root-{digest(suite(), ' '.join(PACKAGES), Path(debian.__file__), SETUP)}"
 
 
 def build() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from lab import network
 from lab.plan import LabError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_candidates_are_stable_distinct_and_in_range() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from lab import absent
 from lab.overlay import Overlay
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STATUS = "Package: crmsh\nStatus: install ok installed\n\nPackage: crmsh-doc\nStatus: x\n\nPackage: bash\nStatus: x\n"
 
