@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 from difflib import get_close_matches
@@ -14,7 +15,6 @@ from cliff.commandmanager import CommandManager
 from vmmgr.errors import VmMgrError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
 # Each verb and the class that does it; nothing of it is imported before it is used.
@@ -51,6 +51,50 @@ class Commands(CommandManager):
         return self.commands[name].load(), name, argv[1:]
 
 
+class GlobalParser(argparse.ArgumentParser):
+    """Leaves all that follows the command to the command: cliff's own would take ``create -i`` for its inventory."""
+
+    @classmethod
+    def adopt(cls, parser: argparse.ArgumentParser) -> GlobalParser:
+        """Return cliff's parser as one of this class, with whole option names only."""
+        parser.__class__ = cls
+        parser.allow_abbrev = False
+        for action in parser._actions:  # noqa: SLF001 - cliff writes the name of its own class into the version
+            if isinstance(action, argparse._VersionAction):  # noqa: SLF001
+                action.version = f"{VmMgr.NAME} {version('vm-mgr')}"
+        return parser  # type: ignore[return-value]  # it has just become one
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the options before the command, and the command with all that follows it."""
+        options = self.parse_args(args, namespace)
+        return options, options.command
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the options before the command strictly."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options
+
+
+def add_site_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the site; they may stand before the command or after it."""
+    group = parser.add_argument_group("the site")
+    group.add_argument(
+        "--site", default=argparse.SUPPRESS, metavar="NAME", help="of the configuration file; default: $VMMGR_SITE"
+    )
+    group.add_argument(
+        "--inventory", action="append", default=argparse.SUPPRESS, metavar="FILE",
+        help="Ansible inventory of the site, may be repeated; default: $VMMGR_INVENTORY",
+    )  # fmt: skip
+    group.add_argument(
+        "--config",
+        default=argparse.SUPPRESS,
+        metavar="FILE",
+        help="configuration file; default: $VMMGR_CONFIG, or see the README",
+    )
+
+
 class VmMgr(App):
     """``vm-mgr``."""
 
@@ -59,7 +103,7 @@ class VmMgr(App):
     def __init__(self) -> None:
         super().__init__(
             description="Manages highly available virtual machines on Pacemaker, Ceph and libvirt sites, over SSH.",
-            version=version("vm-mgr"),
+            version=None,
             command_manager=Commands("vmmgr.commands", convert_underscores=False),
         )
         self.command_manager.commands.pop("complete", None)
@@ -68,18 +112,10 @@ class VmMgr(App):
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
     ) -> argparse.ArgumentParser:
         """Add the options that choose the site."""
-        del version
-        parser = super().build_option_parser(description, "", {"allow_abbrev": False} | (argparse_kwargs or {}))
-        for action in parser._actions:  # noqa: SLF001 - cliff writes the name of its own class into it
-            if "--version" in action.option_strings:
-                action.version = f"vm-mgr {_version()}"  # type: ignore[attr-defined]
-        site = parser.add_argument_group("the site")
-        site.add_argument("--site", metavar="NAME", help="a site of the configuration file; default: $VMMGR_SITE")
-        site.add_argument(
-            "-i", "--inventory", action="append", default=[], metavar="FILE",
-            help="Ansible inventory of the site, may be repeated; default: $VMMGR_INVENTORY",
-        )  # fmt: skip
-        site.add_argument("--config", metavar="FILE", help="configuration file; default: $VMMGR_CONFIG, or see the README")
+        parser = GlobalParser.adopt(super().build_option_parser(description, version, argparse_kwargs))
+        add_site_options(parser)
+        parser.add_argument("-i", dest="inventory", action="append", metavar="FILE", help="short for --inventory")
+        parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND …")
         return parser
 
     def configure_logging(self) -> None:
@@ -122,10 +158,6 @@ class VmMgr(App):
             if self.options.debug:
                 logging.getLogger("vmmgr").exception("The error came from here:")
             raise
-
-
-def _version() -> str:
-    return version("vm-mgr")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -48,17 +48,32 @@ class SiteMixin(StrictMixin):
     app: Any
     app_args: Any
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the options that choose the site, as they stand before the command too."""
+        from vmmgr.app import add_site_options
+
+        parser = super().get_parser(prog_name)
+        add_site_options(parser)
+        return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command; what stands after it about the site comes before what stands before it."""
+        for option in ("site", "inventory", "config"):
+            if hasattr(parsed_args, option):
+                setattr(self.app_args, option, getattr(parsed_args, option))
+        return super().run(parsed_args)  # type: ignore[misc,no-any-return]
+
     def operate(self, operation: Callable[[Context], Steps[T]]) -> T:
         """Run an operation on the site that the global options choose."""
         from vmmgr.session import run_on_site
 
-        options = self.app_args
+        options = vars(self.app_args)
         return run_on_site(
             operation,
-            site=options.site,
-            inventories=[Path(name) for name in options.inventory],
-            config=Path(options.config) if options.config else None,
-            quiet=options.verbose_level == 0,
+            site=options.get("site"),
+            inventories=[Path(name) for name in options.get("inventory") or ()],
+            config=Path(options["config"]) if "config" in options else None,
+            quiet=options["verbose_level"] == 0,
         )
 
     def say(self, text: str) -> None:
