@@ -30,6 +30,7 @@ setup(
         "paramiko>=3.4",
         "pluggy>=1.3",
         "pyyaml>=6.0",
+        "rich>=13.0",
     ],
     extras_require={
         # reads qcow2 on a workstation that has no qemu-img

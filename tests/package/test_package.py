@@ -1,0 +1,62 @@
+"""The distribution: it builds, installs into an empty environment, runs from anywhere, and leaks no common names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Build an sdist, and a wheel out of that sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True, capture_output=True)
+    return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel into an empty environment and return the folder of its programs."""
+    folder = tmp_path_factory.mktemp("clean")
+    venv.create(folder, with_pip=True)
+    pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", built[0]]
+    subprocess.run(pip, check=True)
+    return folder / "bin"
+
+
+def test_wheel_and_sdist_hold_templates_and_drivers(built: tuple[Path, Path]) -> None:
+    """Everything stands under vmmgr/ in the wheel, and the sdist has real files where the checkout has links."""
+    names = zipfile.ZipFile(built[0]).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"vmmgr", next(top for top in tops if top.endswith(".dist-info"))}
+    for template in ROOT.glob("templates/*/*.j2"):
+        assert f"vmmgr/templates/{template.parent.name}/{template.name}" in names
+    assert "vmmgr/drivers/pacemaker/cib.py" in names
+    assert "vmmgr/etc/vm-mgr.yaml" in names
+    with tarfile.open(built[1]) as archive:
+        assert not [member.name for member in archive if member.issym()]
+
+
+def test_installed_program_runs_from_anywhere(installed: Path) -> None:
+    """The program and its drivers work in an environment that has nothing but the wheel."""
+    version = subprocess.run([installed / "vm-mgr", "--version"], cwd="/", check=True, capture_output=True, text=True)
+    assert version.stdout.startswith("vm-mgr ")
+    drivers = [installed / "vm-mgr", "drivers", "-f", "value", "-c", "Name", "-c", "State"]
+    listed = subprocess.run(drivers, cwd="/", check=True, capture_output=True, text=True)
+    assert listed.stdout.split() == ["crmsh", "usable", "pcs", "usable", "rbd", "usable", "libvirt", "usable"]
+
+
+@pytest.mark.parametrize("name", ["drivers", "templates", "etc", "tests"])
+def test_no_common_name_becomes_importable(installed: Path, name: str) -> None:
+    """The folders of the source tree are no packages of their own once installed."""
+    code = f"import importlib.util as u; print(u.find_spec({name!r}))"
+    found = subprocess.run([installed / "python", "-I", "-c", code], cwd="/", check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "None"
