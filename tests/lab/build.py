@@ -39,10 +39,13 @@ def lock(name: str, *, wait: bool = True) -> Iterator[bool]:
     while True:
         with path.open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                yield False
-                return
+                if not wait:
+                    yield False
+                    return
+                say(f"waiting for another process that holds {path}")
+                fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_open_as(path, file.fileno()):
                 continue  # whoever held it has removed the file, and a third one may have made another
             try:

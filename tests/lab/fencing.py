@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 USER, PASSWORD = "admin", "lab"
 PORT = 6200  # plus the host's last byte, on the lab's gateway
+# A real server takes minutes from power to Pacemaker; a host of the lab would be back before its resources are elsewhere.
+FIRMWARE_SECONDS = 10
 EMULATION = "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nmc_enable 0x20\n"
 
 
@@ -108,11 +110,11 @@ def chassis(lab: Lab, node: Host, words: Sequence[str]) -> None:
         if verb == "get":
             print(f"{item}:{int(item == 'power' and host.is_on(lab, node))}")
         elif item == "power" and value == "1":
-            host.power_on(lab, node)
+            host.power_on(lab, node, firmware_seconds=FIRMWARE_SECONDS)
         elif item == "power":
             host.power_off(lab, node)
         elif item == "reset" and value == "1":
             host.power_off(lab, node)
-            host.power_on(lab, node)
+            host.power_on(lab, node, firmware_seconds=FIRMWARE_SECONDS)
         elif item == "shutdown":
             os.kill(host.first_process(lab, node), signal.SIGRTMIN + 4)  # systemd powers off in order

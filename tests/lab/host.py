@@ -31,15 +31,15 @@ def is_on(lab: Lab, host: Host) -> bool:
     return cgroups.populated(cgroup(lab, host))
 
 
-def power_on(lab: Lab, host: Host) -> None:
-    """Switch the host on, unless it is."""
+def power_on(lab: Lab, host: Host, *, firmware_seconds: int = 0) -> None:
+    """Switch the host on, unless it is; its firmware takes that long before the system boots."""
     folder = lab.host_folder(host)
     with (folder / "power.lock").open("w") as switch:
         fcntl.flock(switch, fcntl.LOCK_EX)  # two fencing requests at once must not start it twice
         if is_on(lab, host):
             return
         cgroup(lab, host).mkdir(parents=True, exist_ok=True)
-        words = (cgroup(lab, host), lab.netns(host), FILES / "init.sh", folder, lab.root, host.name)
+        words = (str(firmware_seconds), cgroup(lab, host), lab.netns(host), FILES / "init.sh", folder, lab.root, host.name)
         console = lab.log(f"{host.name}.console")
         with console.open("ab") as log:
             subprocess.Popen(
@@ -89,7 +89,7 @@ def first_process(lab: Lab, host: Host) -> int:
                 return int(pid)
     except OSError:
         pass
-    raise LabError(f"{host.name} is off; lab power-on {host.name} switches it on.")
+    raise LabError(f"{host.name} is off, or has not booted yet; lab power-on {host.name} switches it on.")
 
 
 def command(lab: Lab, host: Host, words: Sequence[str]) -> list[str]:

@@ -3,11 +3,13 @@ set -eu
 name=$1 fsid=$2
 shift 2
 map=/var/lib/ceph/tmp/monmap
-monmaptool --create --clobber --fsid "$fsid" "$map"
+# turns each HOST=ADDRESS into the two words that monmaptool wants
 for peer in "$@"; do
     address=${peer#*=}
-    monmaptool --addv "${peer%%=*}" "[v2:$address:3300,v1:$address:6789]" "$map"
+    set -- "$@" --addv "${peer%%=*}" "[v2:$address:3300,v1:$address:6789]"
+    shift
 done
+monmaptool --create --clobber --fsid "$fsid" "$@" "$map"
 chown ceph:ceph "$map"
 setpriv --reuid ceph --regid ceph --clear-groups \
     ceph-mon --mkfs -i "$name" --monmap "$map" --keyring /var/lib/ceph/tmp/mon.keyring
