@@ -71,7 +71,6 @@ class DiskImage(ABC):
         for start, end in _windows(self.regions()):
             yield from _nonzero(start, self._read_fully(start, end - start))
             self.done = min(self.done + end - start, self.allocated)
-        self.done = self.allocated
         now = os.fstat(self._file.fileno())
         # a file that shrank may just have fewer regions, which would pass for zeros
         if (now.st_size, now.st_mtime_ns) != (self._opened.st_size, self._opened.st_mtime_ns):

@@ -59,13 +59,17 @@ def open_image(path: Path, image_format: str | None = None) -> Iterator[DiskImag
                 yield Qcow2Image(path, file, header)
                 return
             way_out = f"{reason}; `pip install 'vm-mgr[qcow2]'`, or {way_out}"
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vm-mgr-", dir=_roomy())))
+        folder = Path(stack.enter_context(_roomy_folder()))
         yield RawImage(path, stack.enter_context(_open(convert(path, found, folder, way_out))), found)
 
 
-def _roomy() -> str:
-    """Return the folder for a copy of a disk: not /tmp, which is often memory, unless the user wants it so."""
-    return os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 - a folder of its own is made in it
+def _roomy_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for the copy of a disk: not in /tmp, which is often memory, unless the user wants it there."""
+    parent = os.environ.get("TMPDIR", "/var/tmp")  # noqa: S108 - a folder of its own is made in it
+    try:
+        return tempfile.TemporaryDirectory(prefix="vm-mgr-", dir=parent)
+    except OSError as error:
+        raise UsageError(f"No temporary folder can be made in {parent!r}: {error.strerror}; set TMPDIR to another.") from error
 
 
 def _open(path: Path) -> BinaryIO:

@@ -52,7 +52,7 @@ def read_header(path: Path, file: BinaryIO) -> Header:
     fields = struct.unpack_from(">IQIIQII", raw, 4)
     features, header_length = struct.unpack_from(">Q20xI", raw, 72) if fields[0] > 2 else (0, 72)
     compression = raw[104] if header_length > 104 else 0
-    header = Header(*fields, features, compression, has_more=any(raw[72:]))
+    header = Header._make((*fields, features, compression, any(raw[72:])))
     _check_whole(path, file, header)
     _check_numbers(path, header)
     return header

@@ -178,6 +178,14 @@ def test_without_qemu_img(tmp_path, monkeypatch):
     assert "is vmdk and cannot be read here: install qemu-img (package qemu-utils or qemu-img)" in refusal(path)
 
 
+def test_unusable_temporary_folder(tmp_path, monkeypatch):
+    """A TMPDIR that does not exist is named."""
+    path = tmp_path / "disk.vmdk"
+    path.write_bytes(b"KDMV".ljust(1024, b"\0"))
+    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    assert "in '/nonexistent': No such file or directory; set TMPDIR" in refusal(path)
+
+
 def test_failing_conversion(tmp_path, monkeypatch):
     """A conversion that fails, as on a full disk, says why and how to use another folder, and leaves no copy behind."""
     program = tmp_path / "bin" / "qemu-img"

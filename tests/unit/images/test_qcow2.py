@@ -50,6 +50,7 @@ def test_only_data_are_read(fixture):
     """Unallocated and zero clusters are skipped from the tables, holes of a preallocated image from the file system."""
     with open_image(fixture("zeroed")) as image:
         assert image.allocated < image.virtual_size // 10
+        assert not [start for start, end in image.regions() if start < (1 << 20) + 36864 and end > 1 << 20]  # write -z
     path = fixture("preallocated")
     sparse = path.with_name("sparse.qcow2")
     with path.open("rb") as source, sparse.open("wb") as target:
@@ -61,6 +62,13 @@ def test_only_data_are_read(fixture):
     with open_image(path) as full, open_image(sparse) as image:
         assert image.allocated < image.virtual_size // 4 < full.allocated
         assert list(map(bytes, DiffStream(image))) == list(map(bytes, DiffStream(full)))
+
+
+def test_tables_do_not_pile_up(fixture):
+    """However many tables an image has, they do not stay in memory: 128 of an image with clusters of 2 MiB are 1 GiB."""
+    with open_image(fixture("cluster512")) as image:
+        list(image.extents())
+        assert image._disk.l2_table.cache_info().currsize <= 1
 
 
 def test_huge_empty_image(tmp_path):
