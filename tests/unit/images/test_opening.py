@@ -182,8 +182,8 @@ def test_unusable_temporary_folder(tmp_path, monkeypatch):
     """A TMPDIR that does not exist is named."""
     path = tmp_path / "disk.vmdk"
     path.write_bytes(b"KDMV".ljust(1024, b"\0"))
-    monkeypatch.setenv("TMPDIR", "/nonexistent")
-    assert "in '/nonexistent': No such file or directory; set TMPDIR" in refusal(path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    assert "none': No such file or directory; set TMPDIR" in refusal(path)
 
 
 def test_failing_conversion(tmp_path, monkeypatch):
