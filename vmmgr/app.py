@@ -13,6 +13,7 @@ from cliff.app import App
 from cliff.commandmanager import CommandManager
 
 from vmmgr.errors import VmMgrError
+from vmmgr.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,10 +132,15 @@ class VmMgr(App):
             return super().run(argv)
         except VmMgrError as error:
             # raised again by run_subcommand below
-            print(f"vm-mgr: {error}", file=sys.stderr)
+            complain(str(error))
             return error.exit_code
         except KeyboardInterrupt:
             return 130
+        except Exception as error:
+            if self.options.debug:
+                raise
+            complain(f"This should not have happened: {type(error).__name__}: {error}. With --debug, vm-mgr shows where.")
+            return 1
 
     def interact(self) -> None:
         """Show the help instead of cliff's interactive shell."""
@@ -143,12 +149,14 @@ class VmMgr(App):
 
     def run_subcommand(self, argv: list[str]) -> int:
         """Run a command; unlike cliff's, messages go to stderr and errors keep their class."""
+        if argv[0] == "help":  # cliff's own takes a prefix for a command, and an unknown one for a mistake of ours
+            argv = [argv[1], "--help"] if argv[1:] else argv
         try:
             command_class, name, arguments = self.command_manager.find_command(argv)
         except ValueError as error:
             similar = get_close_matches(argv[0].replace("-", "_"), COMMANDS)
             hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
-            print(f"vm-mgr: {error}{hint}", file=sys.stderr)
+            complain(f"{error}{hint}")
             return 2
         command = command_class(self, self.options, cmd_name=name)
         parsed = command.get_parser(f"{self.NAME} {name}").parse_args(arguments)
@@ -158,6 +166,11 @@ class VmMgr(App):
             if self.options.debug:
                 logging.getLogger("vmmgr").exception("The error came from here:")
             raise
+
+
+def complain(text: str) -> None:
+    """Print what is wrong; a part of it may be what a node said."""
+    print(f"{VmMgr.NAME}: {printable(text)}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

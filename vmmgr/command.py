@@ -20,7 +20,7 @@ DEFAULT_TIMEOUT = 20.0
 
 
 class CommandFailedError(VmMgrError):
-    """A command on a node ended with an exit code that means failure.
+    """A command on a node ended with an exit code that means failure, or its answer makes no sense.
 
     Attributes:
         result: The answer of the node.
@@ -31,6 +31,8 @@ class CommandFailedError(VmMgrError):
         said = [line for line in result.stderr.decode(errors="replace").splitlines() if line.strip()]
         if result.timed_out:
             reason = "took longer than it may and was ended"
+        elif result.exit_code == 0:
+            reason = "gave an answer that cannot be understood"
         else:
             reason = f"failed with exit code {result.exit_code}"
         super().__init__(f"On {result.host}, `{shorten(result.argv)}` {reason}{': ' + ' / '.join(said[-3:]) if said else '.'}")

@@ -52,7 +52,7 @@ def parse_hypervisor(result: Result) -> Hypervisor:
     succeeded(result)
     found: dict[str, list[str]] = {}
     secrets = []
-    for line in result.text.splitlines():
+    for line in result.text.split("\n"):  # not splitlines(): the name of a domain may hold what that splits at
         kind, _, value = line.partition(" ")
         if line.startswith("<"):
             secrets.append(line)
@@ -72,7 +72,7 @@ def _secret(text: str, result: Result) -> Secret | None:
     """Read a secret's XML (libvirt.org/formatsecret.html); None for one that is not for Ceph."""
     try:
         root = ET.fromstring(text)  # noqa: S314 - expat since 2.4.1 limits entity expansion itself
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:
         raise CommandFailedError(result) from error
     usage = root.find("usage")
     if usage is None or usage.get("type") != "ceph":

@@ -23,8 +23,8 @@ _UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "
 _UNITS |= {"m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 # Pacemaker's default for an operation without a timeout (Pacemaker Explained, "Operation Properties").
 _DEFAULT_TIMEOUT = 20.0
-# Return codes that are an answer and no failure: ok, not running, running promoted.
-_HARMLESS = {"0", "7", "8"}
+# Return codes that are an answer and no failure: ok, running promoted; and not running, unless it should have been running.
+_HARMLESS, _NOT_RUNNING = {"0", "8"}, "7"
 # The status of an operation that has not ended yet (pcmk_exec_pending, 193 as its return code).
 _PENDING = "-1"
 
@@ -95,13 +95,11 @@ class Cib:
 
     def last_failure(self, name: str) -> str | None:
         """Return the sentence that tells of the resource's latest failed operation, as the status section has it."""
-        failed = [
-            op for op in self._history(name) if op.get("rc-code", "0") not in _HARMLESS and op.get("op-status") != _PENDING
-        ]
+        failed = [op for op in self._history(name) if _has_failed(op)]
         if not failed:
             return None
-        worst = max(failed, key=lambda op: int(op.get("last-rc-change", "0")))
-        reason = worst.get("exit-reason") or f"exit code {worst.get('rc-code')}"
+        worst = max(failed, key=_when)
+        reason = worst.get("exit-reason") or _reason(worst.get("rc-code", ""))
         return f"{worst.get('operation')} failed on {worst.get('on_node') or 'an unknown node'}: {reason}"
 
     def _history(self, name: str) -> list[ET.Element]:
@@ -128,7 +126,7 @@ def parse_xml(result: Result) -> ET.Element:
     """
     try:
         return ET.fromstring(result.stdout)  # noqa: S314 - expat since 2.4.1 limits entity expansion itself
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:  # the latter two for an encoding that Python lacks
         raise CommandFailedError(result) from error
 
 
@@ -144,10 +142,27 @@ def duration(text: str) -> float:
 
     An ISO 8601 duration or anything else is taken for the default timeout: it only decides how long vm-mgr watches.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
     if not match or match[2] not in _UNITS:
         return _DEFAULT_TIMEOUT
     return float(match[1]) * _UNITS[match[2]]
+
+
+def _has_failed(operation: ET.Element) -> bool:
+    """Tell a failed operation; one that found nothing running has failed if its key says that 0 was expected (A.3.1)."""
+    code = operation.get("rc-code", "0")
+    if code in _HARMLESS or operation.get("op-status") == _PENDING:
+        return False
+    return code != _NOT_RUNNING or operation.get("transition-key", "").split(":")[2:3] == ["0"]
+
+
+def _when(operation: ET.Element) -> int:
+    text = operation.get("last-rc-change", "")
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else 0
+
+
+def _reason(code: str) -> str:
+    return "it was no longer running" if code == _NOT_RUNNING else f"exit code {code}"
 
 
 def _lease(item: ET.Element) -> Lease | None:
@@ -160,5 +175,5 @@ def _lease(item: ET.Element) -> Lease | None:
     try:
         value = json.loads(pair.get("value", ""))
         return Lease(vm, str(value["verb"]), str(value["who"]), int(value["since"]), int(value["until"]), token)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Lease(vm, "unknown operation", "somebody", 0, 0, token)

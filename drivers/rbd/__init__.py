@@ -30,10 +30,10 @@ class Rbd(StorageDriver):
     folder = "rbd"
 
     def groups(self) -> Command[frozenset[str]]:
-        return self._read("groups", lambda names: frozenset(map(str, names)))
+        return self._read("groups", _names)
 
     def images(self) -> Command[frozenset[str]]:
-        return self._read("images", lambda names: frozenset(map(str, names)))
+        return self._read("images", _names)
 
     def monitors(self) -> Command[tuple[tuple[str, int], ...]]:
         return Command(self.renderer.argv("rbd/monitors"), _json(_monitor_addresses))
@@ -61,22 +61,25 @@ class Rbd(StorageDriver):
         return self._change("remove_group", group=group)
 
     def metadata(self, image: str) -> Command[dict[str, str]]:
+        def parse(pairs: Any) -> dict[str, str]:
+            return {str(key): str(value) for key, value in pairs.items()}
+
         # rbd prints nothing at all, not even {}, where there is no metadata
-        return self._read("metadata", lambda pairs: {str(key): str(value) for key, value in dict(pairs).items()}, image=image)
+        return self._read("metadata", parse, empty=b"{}", image=image)
 
     def set_metadata(self, image: str, metadata: Mapping[str, str]) -> Command[None]:
         return self._change("set_metadata", image=image, metadata=metadata)
 
     def watchers(self, image: str) -> Command[tuple[str, ...]]:
         def parse(status: Any) -> tuple[str, ...]:
-            return tuple(str(item["address"]) for item in status.get("watchers", ()))
+            return tuple(str(item["address"]) for item in status["watchers"])
 
         return self._read("watchers", parse, missing=(), image=image)
 
     def snapshots(self, image: str) -> Command[tuple[tuple[str, bool], ...]]:
         def parse(items: Any) -> tuple[tuple[str, bool], ...]:
             own = (item for item in items if item.get("namespace", {}).get("type", "user") == "user")
-            return tuple((str(item["name"]), str(item.get("protected")) == "true") for item in own)
+            return tuple((str(item["name"]), str(item["protected"]).lower() == "true") for item in own)
 
         return self._read("snapshots", parse, missing=(), image=image)
 
@@ -94,7 +97,13 @@ class Rbd(StorageDriver):
 
     def store_get(self, vm: str) -> Command[str]:
         def parse(result: Result) -> str:
-            return "" if result.exit_code == _NO_SUCH_IMAGE else text_of(result)
+            if result.exit_code == _NO_SUCH_IMAGE:
+                return ""
+            succeeded(result)
+            try:
+                return result.stdout.decode()
+            except UnicodeDecodeError as error:
+                raise CommandFailedError(result) from error
 
         return Command(self.renderer.argv("rbd/store_get", pool=self.pool, vm=vm), parse)
 
@@ -104,28 +113,39 @@ class Rbd(StorageDriver):
     def store_remove(self, vm: str) -> Command[None]:
         return self._change("store_remove", vm=vm)
 
-    def _read(self, template: str, parse: Callable[[Any], T], *, missing: T | None = None, **values: Any) -> Command[T]:
+    def _read(
+        self, template: str, parse: Callable[[Any], T], *, missing: T | None = None, empty: bytes = b"", **values: Any
+    ) -> Command[T]:
         argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)
-        return Command(argv, _json(parse, missing))
+        return Command(argv, _json(parse, missing, empty))
 
     def _change(self, template: str, document: str | None = None, **values: Any) -> Command[None]:
         argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)
         return Command(argv, succeeded, stdin=document, changes=True, timeout=_LONG)
 
 
-def _json(parse: Callable[[Any], T], missing: T | None = None) -> Callable[[Result], T]:
-    """Read JSON and hand it to ``parse``; ``missing`` is the value for what does not exist, where that is no failure."""
+def _json(parse: Callable[[Any], T], missing: T | None = None, empty: bytes = b"") -> Callable[[Result], T]:
+    """Read JSON and hand it to ``parse``.
+
+    ``missing`` is the value for what does not exist, where that is no failure; ``empty`` is what an empty answer stands for.
+    """
 
     def read(result: Result) -> T:
         if missing is not None and result.exit_code == _NO_SUCH_IMAGE and not result.timed_out:
             return missing
         succeeded(result)
         try:
-            return parse(json.loads(result.stdout or b"{}"))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return parse(json.loads((result.stdout or empty).decode()))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise CommandFailedError(result) from error
 
     return read
+
+
+def _names(items: Any) -> frozenset[str]:
+    if not isinstance(items, list):
+        raise TypeError("not a list")
+    return frozenset(map(str, items))
 
 
 def _monitor_addresses(mon_dump: Any) -> tuple[tuple[str, int], ...]:

@@ -10,8 +10,11 @@ from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
 
+from vmmgr.errors import UsageError
+from vmmgr.text import one_line, printable
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vmmgr.model import VmState
     from vmmgr.operations.context import Context
@@ -40,6 +43,14 @@ class StrictMixin:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)  # type: ignore[misc]
         parser.allow_abbrev = False
         return parser
+
+    def _generate_columns_and_selector(self, parsed_args: argparse.Namespace, column_names: Sequence[str]) -> Any:
+        # cliff passes over an unknown column in silence as long as another one is known
+        known = [name.lower() for name in column_names]
+        for column in parsed_args.columns:
+            if column.lower() not in known:
+                raise UsageError(f"There is no column {column!r}; there are {', '.join(column_names)}.")
+        return super()._generate_columns_and_selector(parsed_args, column_names)  # type: ignore[misc]
 
 
 class SiteMixin(StrictMixin):
@@ -79,7 +90,7 @@ class SiteMixin(StrictMixin):
     def say(self, text: str) -> None:
         """Print a sentence, unless -q."""
         if self.app_args.verbose_level:
-            print(text, file=self.app.stdout)
+            print(printable(text), file=self.app.stdout)
 
     def tell(self, state: VmState) -> None:
         """Print the state of a VM as a sentence."""
@@ -129,4 +140,5 @@ def seconds(text: str) -> float:
 
 def row(state: VmState) -> tuple[str, str, str | None, str]:
     """Return a VM's state as ``COLUMNS``."""
-    return state.name, str(state.status), state.node, "; ".join(state.details)
+    node = None if state.node is None else one_line(state.node)
+    return one_line(state.name), str(state.status), node, one_line("; ".join(state.details))

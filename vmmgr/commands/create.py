@@ -31,7 +31,7 @@ class Create(SiteCommand):
         parser.add_argument("--disk-bus", default="virtio", metavar="BUS", help="virtio (default), scsi, sata, usb or ide")
         parser.add_argument("--compress", action="store_true", help="compress the images on the way; for slow links")
         parser.add_argument("-p", "--progress", action="store_true", help="accepted and not needed: a terminal shows progress")
-        parser.add_argument("--metadata", nargs="+", type=pair, default=[], action="extend", metavar="KEY=VALUE")
+        parser.add_argument("--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE")
         parser.add_argument("--disable", dest="enable", action="store_false", help="do not give it to the cluster yet")
         parser.add_argument("--nostart", dest="start", action="store_false", help="do not start it yet")
         add_waiting(parser)
@@ -109,6 +109,14 @@ def pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
+    return key, value
+
+
+def filled_pair(text: str) -> tuple[str, str]:
+    """Read KEY=VALUE whose value is not empty: `rbd image-meta set` takes none."""
+    key, value = pair(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} has no value, and Ceph keeps no empty ones")
     return key, value
 
 

@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from vmmgr.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
@@ -30,7 +32,7 @@ class TerminalReporter:
     def say(self, text: str, *, warning: bool = False) -> None:
         """Write a line."""
         if warning or not self._quiet:
-            print(f"Warning: {text}" if warning else text, file=sys.stderr)
+            print(printable(f"Warning: {text}" if warning else text), file=sys.stderr)
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
