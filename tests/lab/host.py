@@ -64,7 +64,7 @@ def wait_for_ssh(lab: Lab, host: Host, seconds: float = 60) -> None:
 
     def greets() -> bool:
         if not is_on(lab, host):
-            raise LabError(f"{host.name}: it went off while it booted. Log: {console}")
+            raise LabError(f"{host.name}: it went off before its sshd answered. Log: {console}")
         try:
             with socket.create_connection((lab.address(host), 22), timeout=1) as connection:
                 return connection.recv(4) == b"SSH-"
