@@ -9,6 +9,10 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# Reads qcow2 on a workstation that has no qemu-img; an extra, for its licence is the AGPL. zstd is what qcow2 files and
+# slow links are compressed with; Python has it from 3.14 on.
+QCOW2 = ["dissect.hypervisor>=3.21", "backports.zstd; python_version < '3.14'"]
+
 setup(
     name="vm-mgr",
     version="0.1.0",
@@ -33,15 +37,14 @@ setup(
         "rich>=13.0",
     ],
     extras_require={
-        # reads qcow2 on a workstation that has no qemu-img
-        "qcow2": ["dissect.hypervisor>=3.14"],
+        "qcow2": QCOW2,
         "dev": [
             "mypy>=1.11",
             "pytest>=8.0",
             "ruff>=0.6",
             "types-PyYAML",
             "types-paramiko",
-            "dissect.hypervisor>=3.14",
+            *QCOW2,
             "build",
         ],
     },

@@ -1,0 +1,44 @@
+"""The sites that the scenarios run on: both cluster tools, both kinds of login, two and three hypervisors."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.scenarios.site import LabSite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SITES = {
+    "crmsh-root": ["--login", "root", "--tools", "crmsh"],
+    "pcs-hardened": ["--login", "hardened", "--tools", "pcs"],
+    "crmsh-hardened": ["--login", "hardened", "--tools", "crmsh", "--fencing", "off"],
+    "pcs-root": ["--login", "root", "--tools", "pcs", "--fencing", "off"],
+    "three": ["--login", "hardened", "--tools", "both", "--hosts", "3hv"],
+}
+# One after the other: two labs at a time would need twice the memory, and two cores do not make them faster.
+CHOSEN = os.environ.get("VMMGR_LAB_SITES", ",".join(SITES)).split(",")
+
+
+@pytest.fixture(scope="session", params=CHOSEN)
+def site(request: pytest.FixtureRequest) -> Iterator[LabSite]:
+    """A running site; VMMGR_LAB_SITES chooses, VMMGR_LAB_KEEP leaves the last one up to look at."""
+    lab = LabSite(f"test-{request.param}", SITES[request.param])
+    try:
+        lab.up()
+        yield lab
+    finally:
+        if not os.environ.get("VMMGR_LAB_KEEP"):
+            lab.down()
+
+
+@pytest.fixture
+def vm(site: LabSite, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A name for a VM of this test; what is left of it afterwards is removed."""
+    name = request.node.originalname.removeprefix("test_")[:20].rstrip("_")
+    yield name
+    if site.vm_mgr("repair", "-n", name, "--force").code == 0 and site.traces(name):
+        site.vm_mgr("remove", "-n", name)
