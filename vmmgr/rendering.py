@@ -71,7 +71,6 @@ class Renderer:
         return text
 
     def _render(self, environment: Environment, file: str, values: Mapping[str, Any]) -> str:
-        from jinja2 import TemplateError as JinjaError
         from jinja2 import TemplateNotFound
 
         try:
@@ -79,7 +78,7 @@ class Renderer:
         except TemplateNotFound as error:
             searched = ", ".join(str(folder) for folder in self._folders)
             raise TemplateError(f"Template {error.name} was not found in {searched}.") from error
-        except (JinjaError, ValueError, TypeError) as error:
+        except Exception as error:  # a site's own template may do anything, and a value of it may refuse
             raise TemplateError(f"Template {file} cannot be rendered: {error}.") from error
 
     @cached_property

@@ -115,7 +115,10 @@ class Cib:
 def parse_cib(result: Result) -> Cib:
     """Read the answer of ``cibadmin --query``."""
     succeeded(result)
-    return Cib(parse_xml(result))
+    root = parse_xml(result)
+    if root.tag != "cib":
+        raise CommandFailedError(result)
+    return Cib(root)
 
 
 def parse_xml(result: Result) -> ET.Element:

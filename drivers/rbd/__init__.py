@@ -36,7 +36,7 @@ class Rbd(StorageDriver):
         return self._read("images", _names)
 
     def monitors(self) -> Command[tuple[tuple[str, int], ...]]:
-        return Command(self.renderer.argv("rbd/monitors"), _json(_monitor_addresses))
+        return Command(self.renderer.argv("rbd/monitors"), _json(_monitor_addresses, of=dict))
 
     def create_image(self, image: str, size: int) -> Command[None]:
         return self._change("create_image", image=image, size=size)
@@ -65,7 +65,7 @@ class Rbd(StorageDriver):
             return {str(key): str(value) for key, value in pairs.items()}
 
         # rbd prints nothing at all, not even {}, where there is no metadata
-        return self._read("metadata", parse, empty=b"{}", image=image)
+        return self._read("metadata", parse, of=dict, empty=b"{}", image=image)
 
     def set_metadata(self, image: str, metadata: Mapping[str, str]) -> Command[None]:
         return self._change("set_metadata", image=image, metadata=metadata)
@@ -74,7 +74,7 @@ class Rbd(StorageDriver):
         def parse(status: Any) -> tuple[str, ...]:
             return tuple(str(item["address"]) for item in status["watchers"])
 
-        return self._read("watchers", parse, missing=(), image=image)
+        return self._read("watchers", parse, of=dict, missing=(), image=image)
 
     def snapshots(self, image: str) -> Command[tuple[tuple[str, bool], ...]]:
         def parse(items: Any) -> tuple[tuple[str, bool], ...]:
@@ -114,18 +114,25 @@ class Rbd(StorageDriver):
         return self._change("store_remove", vm=vm)
 
     def _read(
-        self, template: str, parse: Callable[[Any], T], *, missing: T | None = None, empty: bytes = b"", **values: Any
+        self,
+        template: str,
+        parse: Callable[[Any], T],
+        *,
+        of: type = list,
+        missing: T | None = None,
+        empty: bytes = b"",
+        **values: str,
     ) -> Command[T]:
         argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)
-        return Command(argv, _json(parse, missing, empty))
+        return Command(argv, _json(parse, of=of, missing=missing, empty=empty))
 
     def _change(self, template: str, document: str | None = None, **values: Any) -> Command[None]:
         argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)
         return Command(argv, succeeded, stdin=document, changes=True, timeout=_LONG)
 
 
-def _json(parse: Callable[[Any], T], missing: T | None = None, empty: bytes = b"") -> Callable[[Result], T]:
-    """Read JSON and hand it to ``parse``.
+def _json(parse: Callable[[Any], T], *, of: type, missing: T | None = None, empty: bytes = b"") -> Callable[[Result], T]:
+    """Read a JSON document of the type ``of`` and hand it to ``parse``.
 
     ``missing`` is the value for what does not exist, where that is no failure; ``empty`` is what an empty answer stands for.
     """
@@ -135,7 +142,10 @@ def _json(parse: Callable[[Any], T], missing: T | None = None, empty: bytes = b"
             return missing
         succeeded(result)
         try:
-            return parse(json.loads((result.stdout or empty).decode()))
+            document = json.loads((result.stdout or empty).decode())
+            if not isinstance(document, of):
+                raise TypeError(f"not a {of.__name__}")
+            return parse(document)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise CommandFailedError(result) from error
 
@@ -143,9 +153,9 @@ def _json(parse: Callable[[Any], T], missing: T | None = None, empty: bytes = b"
 
 
 def _names(items: Any) -> frozenset[str]:
-    if not isinstance(items, list):
-        raise TypeError("not a list")
-    return frozenset(map(str, items))
+    if not all(isinstance(item, str) for item in items):
+        raise TypeError("not names")
+    return frozenset(items)
 
 
 def _monitor_addresses(mon_dump: Any) -> tuple[tuple[str, int], ...]:

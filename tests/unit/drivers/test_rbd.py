@@ -1,0 +1,148 @@
+"""What Ceph 16.2.15 answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vmmgr.command import CommandFailedError
+from vmmgr.drivers.rbd import Rbd
+
+if TYPE_CHECKING:
+    from vmmgr.command import Command
+    from vmmgr.rendering import Renderer
+
+MISSING = b"rbd: error opening image nope: (2) No such file or directory\n"
+
+
+@pytest.fixture
+def rbd(renderer: Renderer) -> Rbd:
+    """A driver for the pool ``rbd``."""
+    return Rbd(renderer, "rbd")
+
+
+def test_names_of_groups_and_images(rbd: Rbd, recorded: Any, answer: Any) -> None:
+    """Names are read from the lists; an empty list is an empty set."""
+    assert rbd.groups().parse(recorded("ceph-16.2.15/groups.json")) == {"rec1", "rec2"}
+    assert rbd.images().parse(recorded("ceph-16.2.15/images.json")) == {"system_rec1", "system_rec2"}
+    assert rbd.images().parse(answer("[]\n")) == frozenset()
+
+
+def test_images_of_a_group(rbd: Rbd, recorded: Any, answer: Any) -> None:
+    """A group's images by name; rbd answers a group that is not there with an empty list and exit code 0."""
+    command = rbd.group_images("rec1")
+    assert command.parse(recorded("ceph-16.2.15/group_images.json")) == ("system_rec1",)
+    assert command.parse(answer("[]\n", stderr=b"librbd: error reading group id object: (2) No such file or directory")) == ()
+
+
+def test_metadata_keeps_every_character(rbd: Rbd, recorded: Any, answer: Any) -> None:
+    """Line breaks, quotes and letters beyond ASCII survive; where there is no metadata, rbd prints nothing at all."""
+    metadata = rbd.metadata("system_rec1").parse(recorded("ceph-16.2.15/metadata.json"))
+    assert metadata["note"] == 'a=b "quoted" <ü>'
+    assert metadata["vm_name"] == "rec1"
+    assert metadata["_base_xml"].startswith("<domain type='qemu'>\n  <name>rec1</name>\n")
+    assert rbd.metadata("x").parse(answer(b"")) == {}
+
+
+def test_metadata_of_an_absent_image_is_a_failure(rbd: Rbd, answer: Any) -> None:
+    """Who asks for the metadata of an image expects it to be there."""
+    with pytest.raises(CommandFailedError, match="exit code 2: rbd: error opening image nope"):
+        rbd.metadata("nope").parse(answer(b"", 2, MISSING))
+
+
+def test_watchers(rbd: Rbd, recorded: Any, answer: Any) -> None:
+    """An open image has its user's address; a closed one and an absent one have nobody's."""
+    assert rbd.watchers("x").parse(recorded("ceph-16.2.15/watchers.json")) == ("192.0.2.12:0/2872301423",)
+    assert rbd.watchers("x").parse(answer('{"watchers":[]}')) == ()
+    assert rbd.watchers("x").parse(answer(b"", 2, MISSING)) == ()
+
+
+def test_snapshots_are_the_users_own(rbd: Rbd, recorded: Any, answer: Any) -> None:
+    """Those of groups, and removed ones that Ceph keeps for clones, are not told; protection is."""
+    assert rbd.snapshots("x").parse(recorded("ceph-16.2.15/snapshots.json")) == (("first", True), ("second", False))
+    assert rbd.snapshots("x").parse(recorded("ceph-16.2.15/snapshots-trash.json")) == (("first", True),)
+    assert rbd.snapshots("x").parse(answer('[{"name": "a", "protected": true}, {"name": "b", "protected": false}]')) == (
+        ("a", True),
+        ("b", False),
+    )
+    assert rbd.snapshots("x").parse(answer(b"", 2, MISSING)) == ()
+
+
+def test_clones_of_hidden_snapshots_count(rbd: Rbd, recorded: Any, answer: Any) -> None:
+    """A clone depends on the image also when its snapshot was removed."""
+    assert rbd.children("x").parse(recorded("ceph-16.2.15/children.json")) == ("rbd/recclone",)
+    assert rbd.children("x").parse(recorded("ceph-16.2.15/children-trash.json")) == ("rbd/recclone", "rbd/recclone2")
+    assert rbd.children("x").parse(answer(b"", 2, MISSING)) == ()
+
+
+def test_monitors_have_one_address_each(rbd: Rbd, recorded: Any, answer: Any) -> None:
+    """The older protocol where there is one, the only one otherwise; IPv6 without its brackets."""
+    monitors = (("192.0.2.11", 6789), ("192.0.2.12", 6789), ("192.0.2.13", 6789))
+    assert rbd.monitors().parse(recorded("ceph-16.2.15/monitors.json")) == monitors
+    newer = '{"mons": [{"public_addrs": {"addrvec": [{"type": "v2", "addr": "[2001:db8::1]:3300", "nonce": 0}]}}]}'
+    assert rbd.monitors().parse(answer(newer)) == (("2001:db8::1", 3300),)
+
+
+def test_the_store_tells_nothing_from_failure(rbd: Rbd, answer: Any) -> None:
+    """Exit code 2 means that nothing was put aside, any other that it is not known; what was put aside is not altered."""
+    assert rbd.store_get("a").parse(answer(b"", 2)) == ""
+    assert rbd.store_get("a").parse(answer("<a>ü</a>\r\n")) == "<a>ü</a>\r\n"
+    for failure in (answer(b"", 1, b"error connecting"), answer(b"", 124), answer(b"<a>\xff</a>")):
+        with pytest.raises(CommandFailedError):
+            rbd.store_get("a").parse(failure)
+
+
+def test_the_hash_of_a_stream(rbd: Rbd, answer: Any) -> None:
+    """The hash comes without its line break; a failed import has none."""
+    assert rbd.import_image("a", "none").parse(answer(b"abc123\n")) == "abc123"
+    with pytest.raises(CommandFailedError, match="exit code 1"):
+        rbd.import_image("a", "none").parse(answer(b"abc123\n", 1))
+
+
+def reading(rbd: Rbd) -> dict[str, Command[Any]]:
+    """Return each command that reads JSON."""
+    return {
+        "groups": rbd.groups(), "images": rbd.images(), "monitors": rbd.monitors(), "group_images": rbd.group_images("g"),
+        "metadata": rbd.metadata("i"), "watchers": rbd.watchers("i"), "snapshots": rbd.snapshots("i"), "children": rbd.children("i"),
+    }  # fmt: skip
+
+
+GARBAGE = (
+    b"null", b"3", b"[3]", b"[null]", b"[[]]", b'"text"', b"tru", b"nonsense", b"{", b"[", b'[{"', b"[1,", b"\xff\xfe", b'["\xff"]', b"[" * 100_000, b'"\xed\xa0\x80"',
+    b'{"mons": []}', b'{"mons": [{"public_addrs": {"addrvec": []}}]}', b'{"mons": [{"public_addrs": {"addrvec": [{"type": "v1", "addr": "x"}]}}]}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["groups", "images", "monitors", "group_images", "metadata", "watchers", "snapshots", "children"]
+)
+def test_garbage_is_never_an_empty_answer(rbd: Rbd, answer: Any, name: str) -> None:
+    """Whatever is no answer to the question is a failure that names host and command, and never "there is none"."""
+    foreign = {"monitors": (b"", b"[]", b"{}"), "metadata": (b"[]",), "watchers": (b"", b"[]", b"{}")}.get(name, (b"", b"{}"))
+    for stdout in (*GARBAGE, *foreign):
+        if name == "metadata" and stdout.startswith(b'{"mons"'):
+            continue  # as good as any other object
+        with pytest.raises(CommandFailedError, match="On hv1, `tool read` gave an answer that cannot be understood"):
+            reading(rbd)[name].parse(answer(stdout))
+
+
+@pytest.mark.parametrize(
+    "name", ["groups", "images", "monitors", "group_images", "metadata", "watchers", "snapshots", "children"]
+)
+def test_an_answer_cut_off_is_refused(rbd: Rbd, recorded: Any, answer: Any, name: str) -> None:
+    """No part of a recorded answer is taken for the whole."""
+    whole = recorded(f"ceph-16.2.15/{name}.json").stdout.strip()
+    for length in range(1, len(whole), 7):
+        with pytest.raises(CommandFailedError):
+            reading(rbd)[name].parse(answer(whole[:length]))
+
+
+@pytest.mark.parametrize(
+    "name", ["groups", "images", "monitors", "group_images", "metadata", "watchers", "snapshots", "children"]
+)
+def test_a_timeout_is_told_as_one(rbd: Rbd, answer: Any, name: str) -> None:
+    """Ceph that does not answer is an error, never an empty answer."""
+    for code in (124, 137):
+        with pytest.raises(CommandFailedError, match="On hv1, `tool read` took longer than it may and was ended"):
+            reading(rbd)[name].parse(answer(b"[]", code))
