@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ def find_drivers(plugins: Iterable[EntryPoint] | None = None) -> list[Offer]:
         origin = f"{plugin.dist.name} {plugin.dist.version}" if plugin.dist else plugin.value
         try:
             offers += [Offer(spec, origin) for spec in _specs_of(plugin)]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             offers.append(Offer(None, origin, f"{type(error).__name__}: {error}"))
     return _without_duplicates(offers)
 
@@ -79,8 +79,9 @@ def load_class(spec: DriverSpec) -> type[Driver]:
     module, _, name = spec.target.partition(":")
     try:
         found: Any = getattr(importlib.import_module(module), name)
-    except Exception as error:
-        raise ConfigurationError(f"The driver {spec.name} cannot be loaded from {spec.target}: {error}.") from error
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"The driver {spec.name} cannot be loaded from {spec.target}: {reason}.") from error
     wanted: Any = {"cluster": base.ClusterDriver, "storage": base.StorageDriver, "hypervisor": base.HypervisorDriver}[spec.kind]
     if not (isinstance(found, type) and issubclass(found, wanted)):
         raise ConfigurationError(f"The driver {spec.name} ({spec.target}) is not a {wanted.__name__}.")
@@ -115,6 +116,8 @@ def _specs_of(plugin: EntryPoint) -> list[DriverSpec]:
     for spec in specs:
         if not isinstance(spec, DriverSpec) or spec.kind not in KINDS:
             raise ValueError(f"{spec!r} is not a DriverSpec of a known kind ({', '.join(KINDS)})")
+        if not all(isinstance(value, str) for value in astuple(spec)):
+            raise ValueError(f"{spec!r} has something else than text in it")
     return specs
 
 
