@@ -59,6 +59,7 @@ class GlobalParser(argparse.ArgumentParser):
     def adopt(cls, parser: argparse.ArgumentParser) -> GlobalParser:
         """Return cliff's parser as one of this class, with whole option names only."""
         parser.__class__ = cls
+        parser.prog = VmMgr.NAME  # whatever file was started
         parser.allow_abbrev = False
         for action in parser._actions:  # noqa: SLF001 - cliff writes the name of its own class into the version
             if isinstance(action, argparse._VersionAction):  # noqa: SLF001

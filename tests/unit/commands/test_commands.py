@@ -1,0 +1,323 @@
+"""The commands: options in, one operation, rows or a sentence out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from vmmgr import session
+from vmmgr.app import main
+from vmmgr.model import Status, VmState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STATES = [
+    VmState("vm1", Status.STARTED, "hv1"),
+    VmState("vm2", Status.FAILED, None, ("start failed on hv2: no space", "unfinished: create")),
+    VmState("vm3", Status.STOPPED, None),
+]
+HOSTILE = VmState("vm\x1b[2J", Status.STARTED, "hv\u202e1\n| vm9 | Started", ("a\nb\x07", "c"))
+
+
+class Site:
+    """Stands for the site: it notes the options and what each operation was called with, and answers."""
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+        self.answer: Any = STATES[0]
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def run_on_site(self, operation: Any, **options: Any) -> Any:
+        """Stand for vmmgr.session.run_on_site."""
+        self.options = options
+        operation("context")
+        return self.answer
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A site whose operations are stubbed where the commands find them."""
+    from vmmgr.operations import create, listing, membership, removal, running
+
+    stub = Site()
+    monkeypatch.setattr(session, "run_on_site", stub.run_on_site)
+    for module, names in (
+        (create, ["create"]), (listing, ["list_vms", "vm_status"]), (membership, ["enable", "disable"]),
+        (removal, ["remove", "repair"]), (running, ["start", "stop"]),
+    ):  # fmt: skip
+        for name in names:
+            monkeypatch.setattr(module, name, lambda *args, name=name, **kwargs: stub.calls.append((name, args, kwargs)))
+    return stub
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Give the root logger back as it was; the program sets it up for itself."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = []
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that runs a command line, which must succeed, and returns what is on stdout."""
+
+    def run(*argv: str) -> str:
+        assert main(argv) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        return str(out)
+
+    return run
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """Run a command line that must be a usage error, and return what is on stderr."""
+    try:
+        code = main(argv)
+    except SystemExit as end:
+        code = end.code
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    return err
+
+
+def test_list_as_json(site: Site, shown: Any) -> None:
+    """The column names and values are the interface: null where there is no node, all details in one text."""
+    site.answer = STATES
+    assert json.loads(shown("list", "-f", "json")) == [
+        {"Name": "vm1", "Status": "Started", "Node": "hv1", "Details": ""},
+        {"Name": "vm2", "Status": "Failed", "Node": None, "Details": "start failed on hv2: no space; unfinished: create"},
+        {"Name": "vm3", "Status": "Stopped", "Node": None, "Details": ""},
+    ]
+
+
+def test_list_in_every_format_says_the_same(site: Site, shown: Any) -> None:
+    """YAML and CSV hold what JSON holds; the value format has one line per VM, the table one row."""
+    site.answer = STATES
+    rows = json.loads(shown("list", "-f", "json"))
+    assert yaml.safe_load(shown("list", "-f", "yaml")) == rows
+    table = list(csv.DictReader(io.StringIO(shown("list", "-f", "csv"))))
+    assert [{key: value or None for key, value in row.items()} for row in table] == [
+        {key: value or None for key, value in row.items()} for row in rows
+    ]
+    assert [line.split(" ")[:2] for line in shown("list", "-f", "value").splitlines()] == [
+        ["vm1", "Started"], ["vm2", "Failed"], ["vm3", "Stopped"],
+    ]  # fmt: skip
+    lines = shown("list").splitlines()
+    assert [word.strip() for word in lines[1].strip("|").split("|")] == ["Name", "Status", "Node", "Details"]
+    assert len(lines) == 4 + len(STATES)
+
+
+def test_a_site_without_vms(site: Site, shown: Any) -> None:
+    """Nothing is an empty list for programs."""
+    site.answer = []
+    assert json.loads(shown("list", "-f", "json")) == []
+    assert shown("list", "-f", "value").strip() == ""
+
+
+@pytest.mark.parametrize("columns", [("-c", "Name"), ("-c", "name"), ("--column", "NAME")])
+def test_columns_are_chosen_by_name(site: Site, shown: Any, columns: tuple[str, str]) -> None:
+    """One column is one word per line, whatever its case on the command line."""
+    site.answer = STATES
+    assert shown("list", "-f", "value", *columns) == "vm1\nvm2\nvm3\n"
+
+
+def test_columns_that_there_are_not(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown column is refused with those that there are, also beside one that is known."""
+    site.answer = STATES
+    for argv in (("list", "-c", "Nope"), ("list", "-c", "Name", "-c", "Nope"), ("drivers", "-c", "Nope")):
+        assert "vm-mgr: There is no column 'Nope'; there are " in refused(capsys, *argv)
+
+
+def test_list_takes_a_pattern(site: Site, shown: Any) -> None:
+    """The pattern reaches the operation as it is, and none where none was given."""
+    site.answer = []
+    shown("list", "-n", "vm*")
+    shown("list")
+    assert [args for _name, args, _kwargs in site.calls] == [("context", "vm*"), ("context", None)]
+
+
+def test_status_of_one(site: Site, shown: Any) -> None:
+    """The status of one VM has the same fields; -c and -f value give a script the bare word."""
+    site.answer = STATES[1]
+    assert json.loads(shown("status", "-n", "vm2", "-f", "json"))["Status"] == "Failed"
+    assert shown("status", "-n", "vm2", "-f", "value", "-c", "Status") == "Failed\n"
+    assert site.calls[0] == ("vm_status", ("context", "vm2"), {})
+
+
+def test_cells_cannot_steer_the_terminal_nor_make_rows(site: Site, shown: Any) -> None:
+    """What nodes say is shown in its own cell, in every format."""
+    site.answer = [HOSTILE]
+    assert len(shown("list").splitlines()) == 5
+    for output in ("table", "value", "csv", "json", "yaml"):
+        text = shown("list", "-f", output)
+        assert not {"\x1b", "\u202e", "\x07"} & set(text)
+    assert json.loads(shown("list", "-f", "json"))[0]["Details"] == "a\\nb\\x07; c"
+
+
+@pytest.mark.parametrize(
+    ("argv", "call", "said"),
+    [
+        (("start", "-n", "a"), ("start", ("context", "a"), {"wait": True, "timeout": None}), "VM vm1 is Started on hv1.\n"),
+        (
+            ("start", "-n", "a", "--no-wait"),
+            ("start", ("context", "a"), {"wait": False, "timeout": None}),
+            "VM vm1 is Started on hv1.\n",
+        ),
+        (
+            ("stop", "--name", "a", "-f", "--timeout", "1.5"),
+            ("stop", ("context", "a"), {"force": True, "wait": True, "timeout": 1.5}),
+            "VM vm1 is Started on hv1.\n",
+        ),
+        (
+            ("enable", "-n", "a", "--nostart"),
+            ("enable", ("context", "a"), {"start": False, "wait": True, "timeout": None}),
+            "VM vm1 is Started on hv1.\n",
+        ),
+        (("disable", "-n", "a"), ("disable", ("context", "a"), {"timeout": None}), "VM vm1 is Started on hv1.\n"),
+        (("remove", "-n", "a"), ("remove", ("context", "a"), {"timeout": None}), "VM a is removed.\n"),
+    ],
+)
+def test_verbs_call_their_operation(
+    site: Site, shown: Any, argv: tuple[str, ...], call: tuple[str, tuple[Any, ...], dict[str, Any]], said: str
+) -> None:
+    """Each verb calls its own operation with its options and says one sentence; -q says nothing and asks for no messages."""
+    assert shown(*argv) == said
+    assert site.calls == [call]
+    assert not site.options["quiet"]
+    assert shown("-q", *argv) == ""
+    assert site.options["quiet"]
+
+
+def test_repair_says_what_was_done(site: Site, shown: Any) -> None:
+    """What the operation did is printed, made printable."""
+    site.answer = "VM a was cleaned.\x1b[2J"
+    assert shown("repair", "-n", "a", "--force") == "VM a was cleaned.\\x1b[2J\n"
+    assert site.calls == [("repair", ("context", "a"), {"force": True})]
+
+
+def test_a_state_without_a_node(site: Site, shown: Any) -> None:
+    """A VM that is nowhere is said to be on no node."""
+    site.answer = STATES[2]
+    assert shown("stop", "-n", "vm3") == "VM vm3 is Stopped.\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "chosen"),
+    [
+        (("list",), (None, [], None)),
+        (("-i", "a", "list"), (None, ["a"], None)),
+        (("-i", "a", "--inventory", "b", "list"), (None, ["a", "b"], None)),
+        (("list", "--inventory", "a", "--inventory", "b"), (None, ["a", "b"], None)),
+        (("-i", "a", "list", "--inventory", "b"), (None, ["b"], None)),
+        (("--site", "x", "--config", "c", "list"), ("x", [], "c")),
+        (("--site", "x", "list", "--site", "y", "--config", "d"), ("y", [], "d")),
+    ],
+)
+def test_the_site_is_chosen_before_or_after_the_command(
+    site: Site, shown: Any, argv: tuple[str, ...], chosen: tuple[str | None, list[str], str | None]
+) -> None:
+    """The same options stand in both places, and what stands after the command counts more."""
+    site.answer = []
+    shown(*argv, "-f", "json")
+    site_name, inventories, config = chosen
+    assert site.options == {
+        "site": site_name, "inventories": [Path(name) for name in inventories], "config": Path(config) if config else None, "quiet": False,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """A domain XML and a raw image."""
+    xml, image = tmp_path / "vm.xml", tmp_path / "disk.raw"
+    xml.write_text("<domain type='kvm'><name>vm1</name></domain>")
+    image.write_bytes(b"\0" * 510 + b"\x55\xaa" + b"\0" * 1024)
+    return str(xml), str(image)
+
+
+def test_create_takes_vm_managers_options(site: Site, shown: Any, files: tuple[str, str]) -> None:
+    """-i is the inventory before the command and the image after it, and every option reaches the request."""
+    xml, image = files
+    said = shown(
+        "-i", "inventory", "create", "-n", "vm1", "--xml", xml, "-i", image, "--image-format", "raw", "--additional-disk", image,
+        "--metadata", "a=b=c", "d=-rf", "--metadata", "e=f", "--disable", "--nostart", "--no-wait", "--timeout", "90", "-p",
+        "--pinned-host", "hv1", "--enable-live-migration", "--stop-timeout", "40", "--priority", "-5",
+        "--pacemaker-meta", "x=", "--pacemaker-params", "y=1", "z=2",
+    )  # fmt: skip
+    assert said == "VM vm1 is Started on hv1.\n"
+    assert site.options["inventories"] == [Path("inventory")]
+    ((name, (context, request), _kwargs),) = site.calls
+    assert (name, context, request.name) == ("create", "context", "vm1")
+    assert len(request.disks) == 2
+    assert request.metadata == {"a": "b=c", "d": "-rf", "e": "f"}
+    assert (request.enable, request.start, request.wait, request.timeout) == (False, False, False, 90)
+    settings = request.settings
+    assert (settings.pinned_host, settings.live_migration, settings.stop_timeout, settings.priority) == ("hv1", True, 40, -5)
+    assert (settings.pacemaker_meta, settings.pacemaker_params) == ({"x": ""}, {"y": "1", "z": "2"})
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--metadata", "novalue"), "'novalue' is not of the form KEY=VALUE"),
+        (("--metadata", "=v"), "'=v' is not of the form KEY=VALUE"),
+        (("--metadata", "k="), "'k=' has no value, and Ceph keeps no empty ones"),
+        (("--stop-timeout", "-1"), "'-1' is not a whole number from 0 to 1000000"),
+        (("--stop-timeout", "1.5"), "'1.5' is not a whole number"),
+        (("--stop-timeout", "\u0661"), "is not a whole number"),
+        (("--stop-timeout", "9" * 30), "is not a whole number"),
+        (("--timeout", "0"), "'0' is not a number of seconds above 0"),
+        (("--timeout", "nan"), "'nan' is not a number of seconds"),
+        (("--timeout", "inf"), "'inf' is not a number of seconds"),
+        (("--timeout", "soon"), "'soon' is not a number of seconds"),
+        (("--priority", "high"), "invalid int value: 'high'"),
+        (("-n", "a b"), "'a b' cannot be the name of a VM"),
+    ],
+)
+def test_create_refuses_bad_values(
+    site: Site, capsys: pytest.CaptureFixture[str], files: tuple[str, str], argv: tuple[str, ...], said: str
+) -> None:
+    """A bad value is named with its rule, before anything is opened or contacted."""
+    xml, image = files
+    assert said in refused(capsys, "create", "-n", "vm1", "--xml", xml, "-i", image, "--image-format", "raw", *argv)
+    assert site.calls == []
+
+
+@pytest.mark.parametrize("verb", ["create", "start", "stop", "enable", "disable", "remove", "repair", "status"])
+def test_a_vm_must_be_named(site: Site, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    """No verb that acts on one VM runs without its name."""
+    assert "-n/--name" in refused(capsys, verb)
+    assert site.calls == []
+
+
+def test_drivers_need_no_site(shown: Any) -> None:
+    """The built-in drivers are listed, all of them usable, without a site."""
+    rows = json.loads(shown("drivers", "-f", "json"))
+    assert [(row["Kind"], row["Name"], row["State"], row["Problem"]) for row in rows[:4]] == [
+        ("cluster", "crmsh", "usable", ""), ("cluster", "pcs", "usable", ""), ("storage", "rbd", "usable", ""),
+        ("hypervisor", "libvirt", "usable", ""),
+    ]  # fmt: skip
+
+
+def test_messages_while_working_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an operation says on its way is made printable and kept away from the data; quiet leaves the warnings."""
+    from vmmgr.operations.reporting import TerminalReporter
+
+    for quiet in (False, True):
+        reporter = TerminalReporter(quiet=quiet)
+        reporter.say("Imported a\x1b[2J.")
+        reporter.say("hv2 is off\x07.", warning=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "Imported a\\x1b[2J.\n" + "Warning: hv2 is off\\x07.\n" * 2
