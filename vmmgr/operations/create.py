@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vmmgr.errors import RefusedError, UsageError, VmMgrError
+from vmmgr.errors import UsageError, VmMgrError
 from vmmgr.model import Lease, Status, VmState, check_new_name, data_image, system_image
 from vmmgr.operations.definition import Settings, check_user_metadata, definition
 from vmmgr.operations.domain import BUSES, RbdSource, add_disks, named_domain, text_of, uuid_of
-from vmmgr.operations.lease import lease_problems, new_lease, renewed, taking
+from vmmgr.operations.lease import holding, new_lease, refuse_unless_free, renewed, taking
 from vmmgr.operations.observation import observe
-from vmmgr.operations.retrying import with_fresh_view
+from vmmgr.operations.retrying import change_definition, with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import ChangeEach, Say, Step, Stream, change
-from vmmgr.operations.survey import Survey, config_file, survey
+from vmmgr.operations.steps import ChangeEach, Role, Say, Step, Stream, change
+from vmmgr.operations.survey import Survey, config_file, refuse_if, survey
 from vmmgr.operations.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -75,22 +75,25 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
 
     def prepare() -> Steps[tuple[View, Survey, Lease]]:
         view = yield from observe(context, to_change=True)
-        _refuse(_name_problems(view, request) + _host_problems(context, view, request.settings))
-        found = yield from survey(context, view, request.name, text_of(domain))
-        _refuse(_clash_problems(found, request.name, uuid_of(domain)))
-        found.secret()
+        refuse_unless_free(view, request.name)
+        found, problems = yield from survey(context, view, request.name, text_of(domain))
+        problems = _name_problems(view, request) + _host_problems(context, view, request.settings) + problems
+        refuse_if(problems + _clash_problems(found, request.name, uuid_of(domain)) + found.secret_problems())
         lease = new_lease(context, view, request.name, "create")
-        yield from change(view.host, *taking(context.cluster(view.host, view.programs), view, lease))
+        yield from change(Role.CONTROL, *taking(context.cluster(view.host, view.programs), view, lease))
         return view, found, lease
 
     view, found, lease = yield from with_fresh_view(prepare)
     began = context.clock()
-    add_disks(domain, request.images, request.disk_bus, RbdSource(context.storage.pool, found.monitors, found.secret()))
+    add_disks(domain, request.images, request.disk_bus, RbdSource(context.storage.pool, found.monitors, found.secret))
     yield from _import(context, view, found, request, lambda: renewed(lease, context.clock() - began))
-    yield from _lay_out(context, found, request, text_of(domain))
-    view = yield from _give_to_cluster(context, view, found, request, lease)
+    held = holding(context.cluster(view.host, view.programs), lease)  # the import may have taken hours
+    yield from _lay_out(context, found, request, text_of(domain), held)
+    yield from _give_to_cluster(context, view, found, request, lease)
     if not (request.enable and request.start and request.wait):
         return state_of((yield from observe(context)), request.name)
+    # its looks are at the cluster only
+    view = replace(view, groups=view.groups | {request.name}, images=view.images.union(request.images))
     _, state = yield from wait_for(context, view, request.name, Status.STARTED, request.timeout)
     return state
 
@@ -112,13 +115,10 @@ def _checked(context: Context, request: CreateRequest) -> CreateRequest:
 def _name_problems(view: View, request: CreateRequest) -> list[str]:
     """Return what already has the name, or a part of what will be made."""
     name = request.name
-    if name in view.leases:
-        return lease_problems(view, name)
     if name in view.vm_names:
         return [f"VM {name} exists already ({state_of(view, name).status}); choose another name, or remove it first."]
-    problems = [
-        f"The RBD image {image} exists already; rename or remove it." for image in request.images if image in view.images
-    ]
+    # also those of a higher number than will be made, for whoever removes the VM removes them too
+    problems = [f"The RBD image {image} exists already; rename or remove it." for image in view.images_of(name)]
     if name in view.cib.ids() or name in view.simulation.nodes:
         problems.append(f"The cluster has a resource or node {name} already; choose another name.")
     if user := view.cib.config_files().get(config_file(name)):
@@ -157,7 +157,7 @@ def _import(context: Context, view: View, found: Survey, request: CreateRequest,
     storage = context.storage
     cluster = context.cluster(view.host, view.programs)
     steps = [
-        Step(storage.create_image(image, disk.virtual_size), undo=storage.remove_image(image))
+        Step(storage.create_image(image, disk.virtual_size), undo=storage.remove_image(image), exclusive=True)
         for image, disk in zip(request.images, request.disks, strict=True)
     ]
     yield from change(found.first, *steps)
@@ -196,7 +196,7 @@ def _chunks(disk: DiskImage, method: str, sent: list[DiffStream]) -> Callable[[C
     return make
 
 
-def _lay_out(context: Context, found: Survey, request: CreateRequest, domain_xml: str) -> Steps[None]:
+def _lay_out(context: Context, found: Survey, request: CreateRequest, domain_xml: str, held: Step) -> Steps[None]:
     """Make the group and the metadata, and put the domain XML where the resource agent looks for it."""
     storage, name = context.storage, request.name
     metadata = {"vm_name": name, "xml": domain_xml, "_base_xml": request.base_xml, "_disk_bus": request.disk_bus}
@@ -204,7 +204,10 @@ def _lay_out(context: Context, found: Survey, request: CreateRequest, domain_xml
         metadata["_additional_disks"] = str(len(request.disks) - 1)
     metadata |= request.settings.to_metadata() | dict(request.metadata)
     layout = [
-        Step(storage.create_group(name), undo=storage.remove_group(name)),
+        held,
+        # of a VM of that name that vm_manager removed
+        Step(storage.store_remove(name)),
+        Step(storage.create_group(name), undo=storage.remove_group(name), exclusive=True),
         *(Step(storage.add_to_group(name, image)) for image in request.images),
         Step(storage.set_metadata(system_image(name), metadata)),
     ]
@@ -216,12 +219,14 @@ def _lay_out(context: Context, found: Survey, request: CreateRequest, domain_xml
     yield ChangeEach(steps)
 
 
-def _give_to_cluster(context: Context, view: View, found: Survey, request: CreateRequest, lease: Lease) -> Steps[View]:
+def _give_to_cluster(context: Context, view: View, found: Survey, request: CreateRequest, lease: Lease) -> Steps[None]:
     """Add the resource in one CIB change, and end the lease; from there on the VM stays."""
     cluster, name = context.cluster(view.host, view.programs), request.name
+    guards = [holding(cluster, lease)]
+    drop = Step(cluster.drop_lease(lease), commits=True)
     if not request.enable:
-        yield from change(view.host, Step(cluster.drop_lease(lease), commits=True))
-        return view
+        yield from change(Role.CONTROL, *guards, drop)
+        return
     document = definition(
         context,
         name,
@@ -231,17 +236,10 @@ def _give_to_cluster(context: Context, view: View, found: Survey, request: Creat
         observers=observers(context, view),
         started=request.start,
     )
-    unsure = (
-        f"Whether the cluster has taken VM {name} is not known. `vm-mgr repair -n {name}` finds out, and finishes or cleans it."
-    )
-    yield from change(
-        view.host,
-        Step(cluster.assert_lease(lease)),
-        Step(cluster.assert_absent([name])),
-        Step(cluster.define(document), commits=True, afterwards=unsure),
-        Step(cluster.drop_lease(lease), commits=True),
-    )
-    return view
+    unsure = f"`vm-mgr repair -n {name}` finds out whether the cluster has taken VM {name}, and finishes or cleans it."
+    define = Step(cluster.define(document), commits=True, afterwards=unsure)
+    guards.append(Step(cluster.assert_absent([name])))
+    yield from change_definition(context, view, guards, define, [drop], made=lambda cib: cib.primitive(name) is not None)
 
 
 def observers(context: Context, view: View) -> list[str]:
@@ -250,8 +248,3 @@ def observers(context: Context, view: View) -> list[str]:
     return sorted(
         node.name for node in view.simulation.nodes.values() if node.kind == "member" and node.name not in hypervisors
     )
-
-
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        raise RefusedError(*problems)

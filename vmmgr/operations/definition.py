@@ -25,11 +25,21 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 # What a user may call his own metadata; the rest is vm-mgr's and vm_manager's.
 _USER_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RESERVED = {"xml", "vm_name"}
+# Pacemaker's meta attributes of a VM that is also a node (pacemaker-remote), and vm_manager's keys for them.
+_REMOTE = {
+    "remote-node": "_remote_node",
+    "remote-addr": "_remote_node_address",
+    "remote-port": "_remote_node_port",
+    "remote-connect-timeout": "_remote_node_timeout",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How Pacemaker is to run a VM. Times are seconds, the downtime milliseconds."""
+    """How Pacemaker is to run a VM.
+
+    Times are seconds, the downtime milliseconds; ``remote`` has the meta attributes of a VM that is a node as well.
+    """
 
     pinned_host: str | None = None
     preferred_host: str | None = None
@@ -42,6 +52,7 @@ class Settings:
     pacemaker_meta: Mapping[str, str] = field(default_factory=dict)
     pacemaker_params: Mapping[str, str] = field(default_factory=dict)
     pacemaker_utilization: Mapping[str, str] = field(default_factory=dict)
+    remote: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself or cannot stand in a CIB.
@@ -78,6 +89,7 @@ class Settings:
             "_pacemaker_utilization": self.pacemaker_utilization,
         }
         found = {key: text for key, text in texts.items() if text is not None}
+        found |= {key: self.remote[name] for name, key in _REMOTE.items() if name in self.remote}
         return found | {key: json.dumps(dict(pairs)) for key, pairs in dictionaries.items() if pairs}
 
     @classmethod
@@ -97,6 +109,7 @@ class Settings:
         for key in ("pacemaker_meta", "pacemaker_params", "pacemaker_utilization"):
             if f"_{key}" in metadata:
                 values[key] = _pairs(f"_{key}", metadata[f"_{key}"])
+        values["remote"] = {name: metadata[key] for name, key in _REMOTE.items() if metadata.get(key)}
         return cls(live_migration=metadata.get("_live_migration", "").lower() == "true", **values)
 
 
@@ -144,7 +157,10 @@ def definition(
         vm=vm,
         agent=("ocf", agent, "VirtualDomain"),
         params=params | dict(settings.pacemaker_params),
-        meta=meta | dict(settings.pacemaker_meta) | {"target-role": "Started" if started else "Stopped"},
+        meta=meta
+        | dict(settings.remote)
+        | dict(settings.pacemaker_meta)
+        | {"target-role": "Started" if started else "Stopped"},
         operations=[
             ("start", "0s", "120s"),
             ("stop", "0s", f"{settings.stop_timeout}s"),

@@ -75,6 +75,10 @@ class Fragment:
         named = {name for item in self.constraints for name in resources_in(item)}
         return named - present - {vm}
 
+    def shared(self, vm: str) -> list[str]:
+        """Return the ids of the constraints that also bind others to each other."""
+        return [item.get("id", "") for item in self.constraints if len(resources_in(item) - {vm}) > 1]
+
     def ids(self, vm: str) -> list[str]:
         """Return the ids to delete, constraints before the resource that they name."""
         return [*(item.get("id", "") for item in self.constraints), vm]

@@ -17,11 +17,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """While it is active, the usual signals raise ``KeyboardInterrupt``, or wait for the end of ``put_off``."""
+    """While it is active, the usual signals raise ``KeyboardInterrupt`` inside ``at_once``, and wait for ``check`` elsewhere."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._put_off = 0
+        self._at_once = False
         self._pending = False
         self._previous: dict[int, object] = {}
 
@@ -35,19 +35,27 @@ class Interruption:
             signal.signal(number, handler)  # type: ignore[arg-type]  # it is what signal.signal returned
 
     @contextmanager
-    def put_off(self) -> Iterator[None]:
-        """Let what is under way come to its end before a signal has its effect."""
-        self._put_off += 1
+    def at_once(self) -> Iterator[None]:
+        """Let a signal break off what is under way."""
+        self._at_once = True
         try:
             yield
         finally:
-            self._put_off -= 1
-            if self._pending and not self._put_off:
-                self._pending = False
-                raise KeyboardInterrupt
+            self._at_once = False
+
+    def check(self) -> None:
+        """Let a signal that came meanwhile have its effect.
+
+        Raises:
+            KeyboardInterrupt: There was one.
+        """
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._put_off:
+        if self._at_once:
+            self._at_once = False  # what is done about it is not to be interrupted in its turn
             raise KeyboardInterrupt
         self._pending = True
         self._reporter.say("Interrupted; the present step is finished first.")

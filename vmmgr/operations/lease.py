@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmmgr.errors import RefusedError
+from vmmgr.drivers.pacemaker.driver import ConflictError
+from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease
 from vmmgr.operations.status import describe_lease
 from vmmgr.operations.steps import Step
 
 if TYPE_CHECKING:
+    from vmmgr.command import Command
     from vmmgr.drivers.base import ClusterDriver
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
+    from vmmgr.remote import Result
 
 # Seconds that a lease holds unless it is renewed; five times the runner's RENEWAL.
 TERM = 600
+
+
+class TakenOverError(VmMgrError):
+    """The lease of this operation is gone: somebody took it for dead and repaired the VM."""
 
 
 def new_lease(context: Context, view: View, vm: str, verb: str, *, extra: float = 0) -> Lease:
@@ -53,4 +61,47 @@ def refuse_unless_free(view: View, vm: str) -> None:
 
 def taking(cluster: ClusterDriver, view: View, lease: Lease) -> tuple[Step, ...]:
     """Return the steps that take a lease, if the configuration still is the one that was read."""
-    return Step(cluster.assert_unchanged(view.cib)), Step(cluster.take_lease(lease), undo=cluster.drop_lease(lease))
+    return Step(cluster.assert_unchanged(view.cib)), _mark(cluster, lease)
+
+
+def taking_over(cluster: ClusterDriver, view: View, left: Lease, lease: Lease) -> tuple[Step, ...]:
+    """Return the steps that put a lease in the place of one that was left; if the repair fails, that one comes back."""
+    # somebody who took over at the same time has put his own there
+    put_back = _tolerating(cluster.take_lease(left))
+    return (
+        Step(cluster.assert_unchanged(view.cib)),
+        Step(cluster.drop_lease(left), undo=put_back),
+        _mark(cluster, lease),
+    )
+
+
+def holding(cluster: ClusterDriver, lease: Lease) -> Step:
+    """Return the step that fails with ``TakenOverError`` when the lease is gone; the steps after it are then not run."""
+    command = cluster.assert_lease(lease)
+
+    def parse(result: Result) -> None:
+        try:
+            command.parse(result)
+        except ConflictError as error:
+            raise TakenOverError(
+                f"The mark of {lease.verb} on VM {lease.vm} is not there: somebody may have repaired the VM meanwhile."
+            ) from error
+
+    return Step(replace(command, parse=parse))
+
+
+def _mark(cluster: ClusterDriver, lease: Lease) -> Step:
+    return Step(
+        cluster.take_lease(lease),
+        undo=cluster.drop_lease(lease),
+        holds=holding(cluster, lease).command,
+        afterwards=f"If VM {lease.vm} is marked as unfinished, `vm-mgr repair -n {lease.vm}` finishes or cleans it.",
+    )
+
+
+def _tolerating(command: Command[None]) -> Command[None]:
+    def parse(result: Result) -> None:
+        with suppress(ConflictError):
+            command.parse(result)
+
+    return replace(command, parse=parse)

@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from vmmgr.errors import RefusedError, VmMgrError
-from vmmgr.model import Lease, Status, check_known_name, system_image
+from vmmgr.model import Lease, Status, VmState, check_known_name, system_image
 from vmmgr.operations.create import observers
 from vmmgr.operations.definition import Settings, definition
 from vmmgr.operations.fragment import Fragment, document, with_target_role
-from vmmgr.operations.lease import refuse_unless_free
-from vmmgr.operations.observation import look_again, observe
-from vmmgr.operations.retrying import with_fresh_view
+from vmmgr.operations.lease import holding, refuse_unless_free
+from vmmgr.operations.observation import observe
+from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import ChangeEach, Read, Role, Say, Step, change
-from vmmgr.operations.stopping import exists, stopped_and_marked
-from vmmgr.operations.survey import config_file, survey
+from vmmgr.operations.steps import ChangeEach, Read, Role, Say, Step
+from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
+from vmmgr.operations.survey import config_file, refuse_if, survey
 from vmmgr.operations.waiting import wait_for
 
 if TYPE_CHECKING:
-    from vmmgr.model import VmState
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
@@ -35,36 +34,34 @@ def disable(context: Context, name: str, *, timeout: float | None = None) -> Ste
         yield Say(f"VM {name} is disabled already.")
         return state_of(result, name)
     view, lease = result
-
-    def attempt() -> Steps[None]:
-        now = yield from look_again(context, view)
-        yield from _take_out(context, now, name, lease)
-
-    yield from with_fresh_view(attempt)
-    return state_of((yield from observe(context)), name)
+    yield from from_view(context, view, lambda now: _take_out(context, now, name, lease))
+    return VmState(name, Status.DISABLED)
 
 
 def _is_enabled(view: View, name: str) -> bool:
     exists(view, name)
     if name not in view.groups and system_image(name) not in view.images:
         raise RefusedError(f"VM {name} has no disks in the pool, so disabling it would lose it; vm-mgr did not make it.")
-    return name in view.simulation.resources
+    return view.is_defined(name)
 
 
 def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[None]:
     """Put the VM's part of the CIB aside and delete it there, in one exec and one CIB change."""
+    refuse_unless_stopped(view, name)
     cluster, storage = context.cluster(view.host, view.programs), context.storage
     fragment = Fragment.of(view.cib, name)
-    steps = [Step(cluster.assert_lease(lease)), Step(cluster.assert_unchanged(view.cib))]
+    if shared := fragment.shared(name):
+        yield Say(
+            f"While VM {name} is disabled, its constraints with several others hold for none of them: {', '.join(shared)}."
+        )
+    guards = [holding(cluster, lease), Step(cluster.assert_unchanged(view.cib))]
     if view.cib.last_failure(name):
-        steps.append(Step(cluster.cleanup(name)))
-    yield from change(
-        view.host,
-        *steps,
-        Step(storage.store_put(name, fragment.to_text()), undo=storage.store_remove(name)),
-        Step(cluster.delete(fragment.ids(name)), commits=True, afterwards=f"`vm-mgr repair -n {name}` finishes it."),
-        Step(cluster.drop_lease(lease), commits=True),
-    )
+        guards.append(Step(cluster.cleanup(name)))
+    guards.append(Step(storage.store_put(name, fragment.to_text()), undo=storage.store_remove(name)))
+    finish = f"`vm-mgr repair -n {name}` finishes it."
+    delete = Step(cluster.delete(fragment.ids(name)), commits=True, afterwards=finish)
+    drop = Step(cluster.drop_lease(lease), commits=True)
+    yield from change_definition(context, view, guards, delete, [drop], made=lambda cib: cib.primitive(name) is None)
 
 
 def enable(
@@ -77,12 +74,9 @@ def enable(
         view = yield from observe(context, to_change=True, more=(context.storage.store_get(name),))
         refuse_unless_free(view, name)
         exists(view, name)
-        if name in view.simulation.resources:
+        if view.resource(name):
             return view, False
-        if name not in view.groups or system_image(name) not in view.images:
-            raise RefusedError(
-                f"VM {name} is {'; '.join(state_of(view, name).details)}, so it cannot run; remove it, or complete it."
-            )
+        refuse_if(_obstacles(view, name))
         yield from _bring_back(context, view, name, Fragment.from_text(view.more[0], name), start=start)
         return view, True
 
@@ -96,6 +90,17 @@ def enable(
     return state_of((yield from observe(context)), name)
 
 
+def _obstacles(view: View, name: str) -> list[str]:
+    """Return why a disabled VM cannot have a resource."""
+    problems = []
+    if name not in view.groups or system_image(name) not in view.images:
+        words = "; ".join(state_of(view, name).details)
+        problems.append(f"VM {name} is {words}, so it cannot run; remove it, or complete it.")
+    if name in view.cib.ids():
+        problems.append(f"The cluster has a resource {name} already, which is no VM; rename or remove it first.")
+    return problems
+
+
 def _bring_back(context: Context, view: View, name: str, kept: Fragment, *, start: bool) -> Steps[None]:
     """Write the domain XML to every hypervisor, then add the resource with its constraints in one CIB change."""
     cluster, storage = context.cluster(view.host, view.programs), context.storage
@@ -103,14 +108,21 @@ def _bring_back(context: Context, view: View, name: str, kept: Fragment, *, star
     absent = sorted(kept.partners(name, present))
     commands = (storage.metadata(system_image(name)), *(storage.store_get(partner) for partner in absent))
     metadata, *texts = yield Read(Role.CONTROL, commands)
-    found = yield from survey(context, view, name, None)
-    yield from _write_domain(context, found, name, metadata)
+    found, problems = yield from survey(context, view, name, None)
+    if "xml" not in metadata:
+        problems.append(f"The image {system_image(name)} has no metadata 'xml', so VM {name} cannot be started.")
+    refuse_if(problems)
 
     if kept.primitive is not None:
         primitive, constraints = with_target_role(kept.primitive, "Started" if start else "Stopped"), list(kept.constraints)
     else:
         primitive, constraints = _from_metadata(context, view, found, name, metadata, start=start)
         constraints += kept.constraints
+        if lines := metadata.get("_crm_config_cmd"):
+            yield Say(
+                f"These lines of VM {name}'s metadata were for vm_manager, and are yours to repeat:\n{lines}", warning=True
+            )
+    yield from _write_domain(context, found, name, metadata)
     possible = [item for item in constraints if not Fragment(None, (item,)).partners(name, present)]
     handed_over = [
         Step(storage.store_put(partner, _hand_over(text, partner, [item for item in constraints if item not in possible])))
@@ -118,24 +130,19 @@ def _bring_back(context: Context, view: View, name: str, kept: Fragment, *, star
     ]
     if handed_over:
         yield Say(f"Constraints with {', '.join(absent)} come back when that is enabled.")
-    yield from change(
-        view.host,
-        Step(cluster.assert_unchanged(view.cib)),
-        Step(cluster.assert_absent([name, *(item.get("id", "") for item in possible)])),
-        *handed_over,
-        Step(cluster.define(document(primitive, possible)), commits=True),
-        Step(storage.store_remove(name)),
-    )
+    ids = [name, *(item.get("id", "") for item in possible)]
+    guards = [Step(cluster.assert_unchanged(view.cib)), Step(cluster.assert_absent(ids)), *handed_over]
+    unsure = f"`vm-mgr status -n {name}` shows whether the cluster has taken it."
+    define = Step(cluster.define(document(primitive, possible)), commits=True, afterwards=unsure)
+    rest = [Step(storage.store_remove(name), commits=True)]
+    yield from change_definition(context, view, guards, define, rest, made=lambda cib: cib.primitive(name) is not None)
 
 
 def _write_domain(context: Context, found: Survey, name: str, metadata: dict[str, str]) -> Steps[None]:
     """Put the domain XML of the metadata where it is missing or another one; SEAPATH's agent does that itself."""
-    if "xml" not in metadata:
-        raise RefusedError(f"The image {system_image(name)} has no metadata 'xml', so VM {name} cannot be started.")
-    if found.agent == "seapath":
-        return
-    write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
-    yield ChangeEach(dict.fromkeys(found.hosts, (write,)))
+    if found.agent != "seapath":
+        write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
+        yield ChangeEach(dict.fromkeys(found.hosts, (write,)))
 
 
 def _from_metadata(

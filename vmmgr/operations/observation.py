@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from vmmgr.command import Command, CommandFailedError, text_of
 from vmmgr.errors import ConnectError, RefusedError, VmMgrError
-from vmmgr.model import SYSTEM_PREFIX
+from vmmgr.model import DATA_PREFIX, SYSTEM_PREFIX, system_image
 from vmmgr.operations.steps import NextControl, Read, Role, Say
 
 if TYPE_CHECKING:
     from vmmgr.drivers.pacemaker.cib import Cib
-    from vmmgr.model import Lease, Simulation
+    from vmmgr.model import Lease, Resource, Simulation
     from vmmgr.operations.context import Context
     from vmmgr.operations.steps import Steps
     from vmmgr.remote import Result
+
+
+# The type of the agents that run VMs, SEAPATH's and upstream's.
+VM_AGENT = "VirtualDomain"
 
 
 class NotAnsweringError(ConnectError):
@@ -57,6 +61,21 @@ class View:
         incomplete = {image.removeprefix(SYSTEM_PREFIX) for image in self.images if image.startswith(SYSTEM_PREFIX)}
         return sorted({*self.groups, *self.cib.vm_names(), *incomplete, *self.leases})
 
+    def resource(self, name: str) -> Resource | None:
+        """Return the state of a VM's resource; None when it has none, or when what has the name is no VM."""
+        resource = self.simulation.resources.get(name)
+        return resource if resource and resource.agent.endswith(f":{VM_AGENT}") else None
+
+    def is_defined(self, name: str) -> bool:
+        """Whether the configuration has the VM; Pacemaker also shows what was deleted from there while it ran."""
+        return self.cib.primitive(name) is not None and self.resource(name) is not None
+
+    def images_of(self, name: str) -> list[str]:
+        """Return the images that belong to a VM by their names, the system's first."""
+        prefix = f"{DATA_PREFIX}{name}_"
+        data = [image for image in self.images if image.startswith(prefix) and image.removeprefix(prefix).isdecimal()]
+        return [image for image in (system_image(name), *sorted(data)) if image in self.images]
+
 
 def observe(context: Context, *, to_change: bool = False, more: tuple[Command[Any], ...] = ()) -> Steps[View]:
     """Read the site from a control host whose partition has quorum; ``more`` is read in the same exec.
@@ -67,26 +86,27 @@ def observe(context: Context, *, to_change: bool = False, more: tuple[Command[An
         RefusedError: Something is to be changed, and there is no quorum.
         NotAnsweringError: Pacemaker or Ceph does not answer.
     """
-    while True:
-        failure: VmMgrError | None = None
+    stale: View | None = None
+    failure: VmMgrError | None = None
+    another = True
+    while another:
         try:
             view = yield from _read(context, more)
             if view.cib.quorate:
                 return view
+            stale = view
         except (NotAnsweringError, CommandFailedError) as error:
             failure = error
         another = yield NextControl()
-        if another:
-            continue
-        if failure:
-            raise failure
-        if to_change:
-            raise RefusedError(
-                f"The partition of {view.host} has no quorum, so nothing can be changed. "
-                "Bring the other machines back, or their network, and try again."
-            )
-        yield Say(f"{view.host} is in a partition without quorum: what it says may be out of date.", warning=True)
-        return view
+    if stale is None:
+        raise failure or NotAnsweringError("No machine of the cluster answers.")
+    if to_change:
+        raise RefusedError(
+            f"The partition of {stale.host} has no quorum, so nothing can be changed. "
+            "Bring the other machines back, or their network, and try again."
+        )
+    yield Say(f"{stale.host} is in a partition without quorum: what it says may be out of date.", warning=True)
+    return stale
 
 
 def look_again(context: Context, view: View) -> Steps[View]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.errors import RefusedError
-from vmmgr.model import DATA_PREFIX, Lease, check_known_name, system_image
+from vmmgr.model import Lease, check_known_name, system_image
 from vmmgr.operations.fragment import Fragment
-from vmmgr.operations.lease import lease_problems, new_lease
-from vmmgr.operations.observation import look_again, observe
-from vmmgr.operations.retrying import with_fresh_view
+from vmmgr.operations.lease import holding, lease_problems, new_lease, taking_over
+from vmmgr.operations.observation import observe
+from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.steps import ChangeEach, Pause, Read, Role, Say, Step, change
-from vmmgr.operations.stopping import exists, stopped_and_marked
-from vmmgr.operations.survey import config_file
+from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
+from vmmgr.operations.survey import config_file, is_on
 
 if TYPE_CHECKING:
     from vmmgr.command import Command
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Seconds for Ceph to forget a client that had the image open (osd_client_watch_timeout is 30 by default).
 _WATCHER_PATIENCE = 40.0
+# For each image its snapshots, with whether they are protected.
+_Snapshots = dict[str, tuple[tuple[str, bool], ...]]
 
 
 def remove(context: Context, name: str, *, timeout: float | None = None) -> Steps[None]:
@@ -29,14 +32,18 @@ def remove(context: Context, name: str, *, timeout: float | None = None) -> Step
     check_known_name(name)
 
     def look() -> Steps[View]:
-        storage = context.storage
-        return (yield from observe(context, to_change=True, more=(storage.children(system_image(name)),)))
+        children = context.storage.children
+        view = yield from observe(context, to_change=True, more=(children(system_image(name)),))
+        if data := [image for image in view.images_of(name) if image != system_image(name)]:
+            clones = yield Read(Role.CONTROL, tuple(children(image) for image in data))
+            view = replace(view, more=(sum(clones, view.more[0]),))
+        return view
 
     def check(view: View) -> bool:
         exists(view, name)
-        if view.more and view.more[0]:
+        if view.more[0]:
             raise RefusedError(
-                f"The clones {', '.join(view.more[0])} still depend on the disk of VM {name}; wait until Ceph has flattened them."
+                f"The clones {', '.join(view.more[0])} still depend on the disks of VM {name}; wait until Ceph has flattened them."
             )
         return True
 
@@ -44,19 +51,19 @@ def remove(context: Context, name: str, *, timeout: float | None = None) -> Step
     if not isinstance(result, tuple):
         return
     view, lease = result
-    yield from _wait_until_unused(context, view, name)
+    snapshots = yield from _unused_disks(context, view, name)
+    if view.is_defined(name):
+        yield from from_view(context, view, lambda now: _take_out(context, now, name, lease))
+    yield from _erase(context, view, name, lease, snapshots)
 
-    def attempt() -> Steps[None]:
-        now = yield from look_again(context, view)
-        cluster = context.cluster(now.host, now.programs)
-        steps = [Step(cluster.assert_lease(lease)), Step(cluster.assert_unchanged(now.cib))]
-        if name in now.simulation.resources:
-            delete = cluster.delete(Fragment.of(now.cib, name).ids(name))
-            steps.append(Step(delete, commits=True, afterwards=_finish_later(name)))
-        yield from change(now.host, *steps)
 
-    yield from with_fresh_view(attempt)
-    yield from _erase(context, view, name, lease)
+def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[None]:
+    """Delete the VM's part of the CIB in one change."""
+    refuse_unless_stopped(view, name)
+    cluster = context.cluster(view.host, view.programs)
+    guards = [holding(cluster, lease), Step(cluster.assert_unchanged(view.cib))]
+    delete = Step(cluster.delete(Fragment.of(view.cib, name).ids(name)), commits=True, afterwards=_finish_later(name))
+    yield from change_definition(context, view, guards, delete, [], made=lambda cib: cib.primitive(name) is None)
 
 
 def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
@@ -66,23 +73,32 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
         RefusedError: The operation may still be in progress, and ``force`` is not set.
     """
     check_known_name(name)
-    view = yield from observe(context, to_change=True)
-    left = view.leases.get(name)
-    if left is None:
+
+    def attempt() -> Steps[tuple[View, Lease, Lease] | None]:
+        view = yield from observe(context, to_change=True)
+        left = view.leases.get(name)
+        if left is None:
+            return None
+        if left.until > view.now and not force:
+            raise RefusedError(*lease_problems(view, name), "If you are sure that it is dead, use --force.")
+        lease = new_lease(context, view, name, f"repair after {left.verb.removeprefix('repair after ')}")
+        yield from change(Role.CONTROL, *taking_over(context.cluster(view.host, view.programs), view, left, lease))
+        return view, left, lease
+
+    taken = yield from with_fresh_view(attempt)
+    if taken is None:
         return f"Nothing was left unfinished on VM {name}."
-    if left.until > view.now and not force:
-        raise RefusedError(*lease_problems(view, name), "If you are sure that it is dead, use --force.")
-    cluster = context.cluster(view.host, view.programs)
-    lease = new_lease(context, view, name, f"repair after {left.verb}")
-    yield from change(
-        view.host, Step(cluster.drop_lease(left)), Step(cluster.take_lease(lease), undo=cluster.drop_lease(lease))
-    )
-    enabled = name in view.simulation.resources
+    view, left, lease = taken
+    enabled = view.cib.primitive(name) is not None
     if left.verb.endswith(("create", "remove")) and not enabled:
-        yield from _wait_until_unused(context, view, name)
-        yield from _erase(context, view, name, lease)
+        snapshots = yield from _unused_disks(context, view, name)
+        yield from _erase(context, view, name, lease, snapshots)
         return f"What {left.verb} had left of VM {name} is removed."
-    yield from change(view.host, Step(cluster.drop_lease(lease), commits=True))
+    steps = [Step(context.cluster(view.host, view.programs).drop_lease(lease), commits=True)]
+    if enabled:
+        # what a disable had put aside before it was broken off
+        steps.insert(0, Step(context.storage.store_remove(name)))
+    yield from change(Role.CONTROL, *steps)
     if left.verb.endswith("create") or not enabled:
         return f"The {left.verb} of VM {name} had come to its end; only its mark was left."
     return f"The {left.verb} of VM {name} had not begun to take it out of the cluster; it stays, and may be stopped."
@@ -92,47 +108,42 @@ def _finish_later(name: str) -> str:
     return f"VM {name} is removed in part; `vm-mgr repair -n {name}` removes the rest."
 
 
-def _images_of(view: View, name: str) -> list[str]:
-    """Return the images of a VM, by their names."""
-    prefix = f"{DATA_PREFIX}{name}_"
-    data = [image for image in view.images if image.startswith(prefix) and image.removeprefix(prefix).isdigit()]
-    return [image for image in (system_image(name), *sorted(data)) if image in view.images]
-
-
-def _wait_until_unused(context: Context, view: View, name: str) -> Steps[None]:
+def _unused_disks(context: Context, view: View, name: str) -> Steps[_Snapshots]:
     """Wait until nobody has the disks open; a client that was just stopped is remembered for some seconds.
 
     Raises:
         RefusedError: Somebody still has.
     """
-    images = _images_of(view, name)
+    images, storage = view.images_of(name), context.storage
     deadline = context.clock() + _WATCHER_PATIENCE
     while images:
-        watchers = yield Read(Role.CONTROL, tuple(context.storage.watchers(image) for image in images))
+        questions = (*map(storage.watchers, images), *map(storage.snapshots, images))
+        answers = yield Read(Role.CONTROL, questions)
+        watchers, snapshots = answers[: len(images)], answers[len(images) :]
         users = {image: addresses for image, addresses in zip(images, watchers, strict=True) if addresses}
         if not users:
-            return
+            return dict(zip(images, snapshots, strict=True))
         if context.clock() > deadline:
             words = "; ".join(f"{image} by {', '.join(addresses)}" for image, addresses in users.items())
             raise RefusedError(f"The disks of VM {name} are in use ({words}); end that first.")
         yield Pause(1.0)
+    return {}
 
 
-def _erase(context: Context, view: View, name: str, lease: Lease) -> Steps[None]:
+def _erase(context: Context, view: View, name: str, lease: Lease, snapshots: _Snapshots) -> Steps[None]:
     """Remove files, then disks, then the mark; each can be repeated."""
     cluster, storage = context.cluster(view.host, view.programs), context.storage
-    nodes = view.simulation.nodes
-    reachable = [machine.name for machine in context.site.hypervisors if machine.name in nodes and nodes[machine.name].online]
-    if away := [machine.name for machine in context.site.hypervisors if machine.name not in reachable]:
-        yield Say(f"{', '.join(away)} is not online: {config_file(name)} stays there, and is harmless.", warning=True)
+    hypervisors = [machine.name for machine in context.site.hypervisors]
     file = Step(context.hypervisor.remove_file(config_file(name)), commits=True, afterwards=_finish_later(name))
-    yield ChangeEach(dict.fromkeys(reachable, (file,)))
-    images = _images_of(view, name)
-    snapshots = yield Read(Role.CONTROL, tuple(storage.snapshots(image) for image in images))
+    steps = dict.fromkeys((host for host in hypervisors if is_on(view, host)), (holding(cluster, lease), file))
+    away = [host for host in hypervisors if host not in steps]
+    away += yield ChangeEach(steps, leave_out=True)
+    if away:
+        yield Say(f"{', '.join(away)} cannot be reached: {config_file(name)} stays there, and is harmless.", warning=True)
     commands: list[Command[Any]] = []
-    for image, taken in zip(images, snapshots, strict=True):
+    for image, taken in snapshots.items():
         commands += [storage.unprotect(image, snapshot) for snapshot, protected in taken if protected]
         commands += [storage.purge_snapshots(image)] if taken else []
-    commands += [storage.remove_group(name), *(storage.remove_image(image) for image in images), storage.store_remove(name)]
-    steps = [Step(command, commits=True, afterwards=_finish_later(name)) for command in commands]
-    yield from change(view.host, *steps, Step(cluster.drop_lease(lease), commits=True))
+    commands += [storage.remove_group(name), *map(storage.remove_image, snapshots), storage.store_remove(name)]
+    erase = [Step(command, commits=True, afterwards=_finish_later(name)) for command in commands]
+    yield from change(Role.CONTROL, holding(cluster, lease), *erase, Step(cluster.drop_lease(lease), commits=True))

@@ -1,12 +1,13 @@
-"""Runs an operation on the live site: sends what it asks for, remembers how to undo it, and undoes it when it fails."""
+"""Runs an operation on the live site: sends what it asks for, and has it undone when it fails."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vmmgr.errors import ConnectError, ConnectionLostError, OutcomeUnknownError, PartlyDoneError, VmMgrError
+from vmmgr.errors import ConnectError, ConnectionLostError, VmMgrError
 from vmmgr.operations.interruption import Interruption
+from vmmgr.operations.journal import Journal
 from vmmgr.operations.steps import (
     Change,
     ChangeEach,
@@ -17,7 +18,6 @@ from vmmgr.operations.steps import (
     Request,
     Role,
     Say,
-    Step,
     Stream,
     Where,
 )
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vmmgr.command import Command
     from vmmgr.operations.reporting import Reporter
-    from vmmgr.operations.steps import Steps
+    from vmmgr.operations.steps import Step, Steps
     from vmmgr.remote import Remote, Result
     from vmmgr.site.model import Site
 
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 # Seconds between two renewals of a lease while data is sent: a fifth of what operations.lease grants.
 RENEWAL = 120.0
+# What another host can take over from: for a change, only what is known to have run nothing.
+_NOTHING_RUN, _ANY_LOSS = (ConnectError,), (ConnectError, ConnectionLostError)
 
 
 class Runner:
@@ -49,8 +51,7 @@ class Runner:
         self._remote = remote
         self._reporter = reporter
         self._excluded: set[str] = set()
-        self._undo: list[tuple[str, Command[Any]]] = []
-        self._committed: Step | None = None
+        self._journal = Journal(self._send, reporter)
         self.hosts: dict[Role, str] = {}
 
     def run(self, operation: Steps[T]) -> T:
@@ -60,13 +61,12 @@ class Runner:
             VmMgrError: It failed; what it had done was undone, or the error says what was not.
             KeyboardInterrupt: It was interrupted, likewise.
         """
-        self._undo, self._committed = [], None
+        self._journal = Journal(self._send, self._reporter)
         with Interruption(self._reporter) as interruption:
             try:
                 return self._drive(operation, interruption)
-            except (VmMgrError, KeyboardInterrupt) as error:
-                with interruption.put_off():
-                    self._take_back(error)
+            except (Exception, KeyboardInterrupt) as error:  # a mistake in vm-mgr is no reason to leave things half done
+                self._journal.take_back(error)
                 raise
 
     def _drive(self, operation: Steps[T], interruption: Interruption) -> T:
@@ -80,30 +80,38 @@ class Runner:
                 return end.value  # type: ignore[no-any-return]
             answer, error = None, None
             try:
+                interruption.check()
                 answer = self._answer(request, interruption)
             except (VmMgrError, KeyboardInterrupt) as failure:
                 error = failure
 
     def _answer(self, request: Request, interruption: Interruption) -> Any:
         match request:
-            case Read():
-                return self._read(request)
-            case ReadEach():
-                return self._read_each(request.commands)
             case Change():
-                with interruption.put_off():
-                    return self._change(self._host(request.where), request.steps)
+                return self._change(request.where, request.steps)
             case ChangeEach():
-                with interruption.put_off():
-                    return self._change_each(request.steps)
-            case Stream():
-                return self._stream(request)
-            case Pause():
-                time.sleep(request.seconds)
+                return self._change_each(request)
             case Say():
                 self._reporter.say(request.text, warning=request.warning)
             case NextControl():
                 return self._next_control()
+            case _:
+                with interruption.at_once():
+                    return self._watch(request)
+        return None
+
+    def _watch(self, request: Read | ReadEach | Stream | Pause) -> Any:
+        """Answer what can be broken off at any time."""
+        match request:
+            case Read():
+                results = self._run(request.where, request.commands, _ANY_LOSS)
+                return [command.parse(result) for command, result in zip(request.commands, results, strict=True)]
+            case ReadEach():
+                return self._read_each(request.commands)
+            case Stream():
+                return self._stream(request)
+            case Pause():
+                time.sleep(request.seconds)
         return None
 
     def _host(self, where: Where) -> str:
@@ -128,16 +136,23 @@ class Runner:
             return False
         return True
 
-    def _read(self, request: Read) -> list[Any]:
-        """Read; another host takes over when the one that has the role is lost, for reading twice does no harm."""
-        host = self._host(request.where)
-        try:
-            results = self._remote.run(host, [_line(command) for command in request.commands])
-        except (ConnectError, ConnectionLostError):
-            if request.where is not Role.CONTROL or not self._next_control():
-                raise
-            return self._read(request)
-        return [command.parse(result) for command, result in zip(request.commands, results, strict=True)]
+    def _run(
+        self, where: Where, commands: Sequence[Command[Any]], losses: tuple[type[VmMgrError], ...], *, stop: bool = False
+    ) -> list[Result]:
+        """Run commands in one exec; after one of ``losses``, another host takes over from the control host."""
+        lines = [_line(command) for command in commands]
+        while True:
+            host = self._host(where)
+            try:
+                return self._remote.run(host, lines, stop_on_failure=stop)
+            except losses:
+                if where is not Role.CONTROL or not self._next_control():
+                    raise
+
+    def _send(self, where: Where, command: Command[Any]) -> object:
+        """Run one command that may be repeated."""
+        (result,) = self._run(where, [command], _ANY_LOSS)
+        return command.parse(result)
 
     def _read_each(self, commands: Mapping[str, tuple[Command[Any], ...]]) -> dict[str, list[Any] | VmMgrError]:
         batches = {host: [_line(command) for command in batch] for host, batch in commands.items()}
@@ -151,60 +166,34 @@ class Runner:
                 answers[host] = error
         return answers
 
-    def _change(self, host: str, steps: Sequence[Step]) -> list[Any]:
+    def _change(self, where: Where, steps: Sequence[Step]) -> list[Any]:
         try:
-            results = self._remote.run(host, [_line(step.command) for step in steps], stop_on_failure=True)
+            results = self._run(where, [step.command for step in steps], _NOTHING_RUN, stop=True)
         except ConnectionLostError as error:
-            self._lost(host, steps, getattr(error, "results", []))
+            self._journal.lost(where, steps, getattr(error, "results", []))
             raise
-        return self._record(host, steps, results)
+        return self._journal.record(where, steps, results)
 
-    def _change_each(self, steps: Mapping[str, tuple[Step, ...]]) -> None:
+    def _change_each(self, request: ChangeEach) -> list[str]:
         """Change on several hosts; every host's part is recorded before the first error is raised."""
-        batches = {host: [_line(step.command) for step in batch] for host, batch in steps.items()}
+        batches = {host: [_line(step.command) for step in batch] for host, batch in request.steps.items()}
         errors: list[VmMgrError] = []
+        left_out: list[str] = []
         for host, results in self._remote.run_many(batches, stop_on_failure=True).items():
             try:
                 if isinstance(results, ConnectionLostError):
-                    self._lost(host, steps[host], getattr(results, "results", []))
+                    self._journal.lost(host, request.steps[host], getattr(results, "results", []))
+                if isinstance(results, ConnectError) and request.leave_out:
+                    left_out.append(host)
+                    continue
                 if isinstance(results, VmMgrError):
                     raise results
-                self._record(host, steps[host], results)
+                self._journal.record(host, request.steps[host], results)
             except VmMgrError as error:
                 errors.append(error)
         if errors:
             raise errors[0]
-
-    def _record(self, host: str, steps: Sequence[Step], results: Sequence[Result]) -> list[Any]:
-        """Read the results of steps; those that succeeded leave their undo behind, up to the first that failed."""
-        values = []
-        for step, result in zip(steps, results, strict=False):
-            try:
-                values.append(step.command.parse(result))
-            except VmMgrError:
-                # what ran out of time may have done its work, or go on doing it
-                if result.timed_out:
-                    self._lost(host, [step], [])
-                raise
-            self._done(host, step)
-        return values
-
-    def _done(self, host: str, step: Step) -> None:
-        if step.commits:
-            self._undo.clear()
-            self._committed = step
-        elif step.undo is not None:
-            self._undo.append((host, step.undo))
-
-    def _lost(self, host: str, steps: Sequence[Step], results: Sequence[Result]) -> None:
-        """Note what may have been done by steps whose answers did not arrive: all of it has to be taken back."""
-        self._record(host, steps, results)
-        for step in steps[len(results) :]:
-            if step.commits and step.command.changes:
-                self._undo.clear()
-                self._committed = Step(step.command, commits=True, afterwards=step.afterwards or _LOOK)
-                return
-            self._done(host, step)
+        return left_out
 
     def _stream(self, request: Stream) -> Any:
         host = self._host(request.where)
@@ -218,34 +207,8 @@ class Runner:
         for chunk in chunks:
             yield chunk
             if time.monotonic() - renewed > RENEWAL:
-                command = request.renew()
-                (result,) = self._remote.run(self._host(Role.CONTROL), [_line(command)])
-                command.parse(result)
+                self._send(Role.CONTROL, request.renew())
                 renewed = time.monotonic()
-
-    def _take_back(self, cause: BaseException) -> None:
-        """Undo, newest first, what was done; say what cannot be undone."""
-        if self._committed is not None:
-            if self._committed.afterwards and isinstance(cause, VmMgrError):
-                kind = OutcomeUnknownError if isinstance(cause, OutcomeUnknownError) else PartlyDoneError
-                raise kind(f"{cause}\n{self._committed.afterwards}") from cause
-            return
-        if self._undo:
-            self._reporter.say("Undoing what was done so far.")
-        failures = [failure for host, command in reversed(self._undo) if (failure := self._undo_one(host, command))]
-        if failures:
-            raise PartlyDoneError("\n".join([str(cause) or "Interrupted.", "This could not be undone:", *failures])) from cause
-
-    def _undo_one(self, host: str, command: Command[Any]) -> str | None:
-        try:
-            (result,) = self._remote.run(host, [_line(command)])
-            command.parse(result)
-        except VmMgrError as error:
-            return f"{error}\nTo do it by hand on {host}: {command}"
-        return None
-
-
-_LOOK = "See `vm-mgr status` for what came of it."
 
 
 def _line(command: Command[Any]) -> Any:

@@ -16,7 +16,7 @@ _TRANSITIONAL = {"Starting": Status.STARTING, "Stopping": Status.STOPPING, "Migr
 
 def state_of(view: View, name: str) -> VmState:
     """Return the status of a VM, where it is, and what else is to be known of it."""
-    resource = view.simulation.resources.get(name)
+    resource = view.resource(name)
     lease = view.leases.get(name)
     mark = (describe_lease(lease, view.now),) if lease else ()
     if resource is None:
@@ -41,7 +41,7 @@ def _storage_details(view: View, name: str) -> tuple[str, ...]:
     has_group, has_image = name in view.groups, system_image(name) in view.images
     if has_group != has_image:
         return ("incomplete: no group" if has_image else f"incomplete: no image {system_image(name)}",)
-    if not has_group and name in view.simulation.resources:
+    if not has_group and view.resource(name):
         return ("no disks in the pool",)
     return ()
 
@@ -54,20 +54,45 @@ def _status_of_resource(view: View, resource: Resource) -> tuple[Status, tuple[s
     if resource.role in _TRANSITIONAL:
         return _TRANSITIONAL[resource.role], ("migrating",) if resource.role == "Migrating" else ()
     if not resource.managed:
-        return (Status.STARTED if resource.nodes else Status.STOPPED), (_why_unmanaged(view, resource),)
+        return _status_of_unmanaged(resource), (
+            _why_unmanaged(view, resource),
+            *(_reason(view, name) if resource.failed else ()),
+        )
     later = view.simulation.later.get(name, resource)
-    wants_to_stop = resource.target_role == "Stopped"
+    wants_to_stop = resource.target_role.lower() == "stopped"
     if resource.nodes:
-        if resource.failed:
-            return (
-                (Status.STARTING, ("recovering", *_reason(view, name))) if later.nodes else (Status.FAILED, _reason(view, name))
-            )
-        return (Status.STOPPING if wants_to_stop or not later.nodes else Status.STARTED), ()
+        return _status_of_active(view, resource, later, wants_to_stop=wants_to_stop)
     if wants_to_stop:
         return Status.STOPPED, ()
     if later.nodes:
         return Status.STARTING, ()
     return Status.FAILED, _reason(view, name) or (_why_nowhere(view),)
+
+
+def _status_of_active(
+    view: View, resource: Resource, later: Resource, *, wants_to_stop: bool
+) -> tuple[Status, tuple[str, ...]]:
+    """Tell of a VM that is on a node, where nothing is under way at this moment."""
+    broken = resource.failed or not _is_alive(view, resource)
+    reason = _reason(view, resource.name) if broken else ()
+    if wants_to_stop:
+        return Status.STOPPING, reason
+    if not broken:
+        return (Status.STARTED if later.nodes else Status.STOPPING), ()
+    if later.nodes:
+        return Status.STARTING, ("recovering", *reason)
+    return Status.FAILED, reason or (_why_nowhere(view),)
+
+
+def _status_of_unmanaged(resource: Resource) -> Status:
+    if resource.failed:
+        return Status.FAILED
+    return Status.STARTED if resource.nodes else Status.STOPPED
+
+
+def _is_alive(view: View, resource: Resource) -> bool:
+    """Whether a node that the VM is said to be on is there; Pacemaker shows VMs on a dead one until it is fenced."""
+    return any(view.simulation.nodes[node].online for node in resource.nodes if node in view.simulation.nodes)
 
 
 def _reason(view: View, name: str) -> tuple[str, ...]:
@@ -77,7 +102,14 @@ def _reason(view: View, name: str) -> tuple[str, ...]:
 
 def _why_unmanaged(view: View, resource: Resource) -> str:
     nodes = [view.simulation.nodes[node] for node in resource.nodes if node in view.simulation.nodes]
-    return "maintenance" if any(node.maintenance for node in nodes) else "unmanaged"
+    if any(node.maintenance for node in nodes) or _cluster_in_maintenance(view):
+        return "maintenance"
+    return "unmanaged"
+
+
+def _cluster_in_maintenance(view: View) -> bool:
+    pairs = view.cib.root.iterfind("configuration/crm_config/cluster_property_set/nvpair[@name='maintenance-mode']")
+    return any(pair.get("value", "").lower() in {"true", "yes", "on", "1", "y"} for pair in pairs)
 
 
 def _why_nowhere(view: View) -> str:

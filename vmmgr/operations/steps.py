@@ -42,12 +42,18 @@ class Step:
         undo: What takes it back if the operation fails later; it must be harmless when there is nothing to take back.
         commits: From here on nothing is undone. A failure after it is reported together with ``afterwards``.
         afterwards: What to do when something fails after the commit; empty where the state is then a regular one.
+        exclusive: It makes what nobody else may have made. Its failure means that nothing was done, and while its outcome is
+            not known nothing is undone: what has the name may be somebody else's.
+        holds: For the step that marks the VM: tells whether the mark still is this operation's, or fails. Without it nothing
+            is undone, for somebody else has taken over; and the mark stays when what came after it could not be undone.
     """
 
     command: Command[Any]
     undo: Command[Any] | None = None
     commits: bool = False
     afterwards: str = ""
+    exclusive: bool = False
+    holds: Command[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,10 @@ class ReadEach:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Run the steps in one exec, up to the first that fails. Answer: the list of their values."""
+    """Run the steps in one exec, up to the first that fails. Answer: the list of their values.
+
+    For a role, another host takes over when the one that has it cannot be reached, as long as nothing was run.
+    """
 
     where: Where
     steps: tuple[Step, ...]
@@ -75,9 +84,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ChangeEach:
-    """Change on several hosts at the same time; all of them must succeed. Answer: None."""
+    """Change on several hosts at the same time. Answer: the hosts that were left out.
+
+    Attributes:
+        steps: For each host; all of them must succeed.
+        leave_out: Go without the hosts that cannot be reached.
+    """
 
     steps: Mapping[str, tuple[Step, ...]]
+    leave_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

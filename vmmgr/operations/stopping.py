@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmmgr.errors import RefusedError
+from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease, Status
 from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
 from vmmgr.operations.observation import observe
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import Step, change
-from vmmgr.operations.waiting import wait_for
+from vmmgr.operations.steps import Role, Step, change
+from vmmgr.operations.waiting import TimeUpError, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,22 +50,44 @@ def stopped_and_marked(
         refuse_parts_of_others(view, name)
         if not check(view):
             return view, None
-        lease = new_lease(context, view, name, verb, extra=view.cib.operation_timeout(name, "stop"))
+        _refuse_unmanaged(view, name)
+        lease = new_lease(context, view, name, verb, extra=timeout or view.cib.operation_timeout(name, "stop"))
         cluster = context.cluster(view.host, view.programs)
         steps = [*taking(cluster, view, lease)]
-        resource = view.simulation.resources.get(name)
-        if resource and resource.target_role != "Stopped":
+        resource = view.resource(name)
+        if view.is_defined(name) and resource and resource.target_role.lower() != "stopped":
             before = cluster.set_meta(name, "target-role", resource.target_role or "Started")
             steps.append(Step(cluster.set_meta(name, "target-role", "Stopped"), undo=before))
-        yield from change(view.host, *steps)
+        yield from change(Role.CONTROL, *steps)
         return view, lease
 
     view, lease = yield from with_fresh_view(attempt)
     if lease is None:
         return view
-    if name in view.simulation.resources:
-        view, _ = yield from wait_for(context, view, name, Status.STOPPED, timeout)
+    if view.is_defined(name):
+        try:
+            view, _ = yield from wait_for(context, view, name, Status.STOPPED, timeout)
+        except TimeUpError as error:
+            raise VmMgrError(f"VM {name} did not stop in its time, so {verb} gives up and lets it run again.") from error
     return view, lease
+
+
+def refuse_unless_stopped(view: View, name: str) -> None:
+    """Make sure that nobody started the VM again while the operation went on.
+
+    Raises:
+        VmMgrError: Somebody did.
+    """
+    resource = view.resource(name)
+    if resource and (resource.nodes or resource.target_role.lower() != "stopped"):
+        raise VmMgrError(f"Somebody started VM {name} again meanwhile; it is left as it is.")
+
+
+def _refuse_unmanaged(view: View, name: str) -> None:
+    resource = view.resource(name)
+    if resource and resource.nodes and not resource.managed:
+        words = ", ".join(state_of(view, name).details)
+        raise RefusedError(f"Pacemaker does not manage VM {name} now ({words}), so it cannot stop it; end that first.")
 
 
 def refuse_parts_of_others(view: View, name: str) -> None:

@@ -46,28 +46,29 @@ class Survey:
         """The hypervisor to do the image work on."""
         return next(iter(self.hosts))
 
+    @property
     def secret(self) -> Secret:
-        """Return the secret with which all hypervisors open the images.
+        """The secret with which all hypervisors open the images; see ``secret_problems``."""
+        return next(secret for hypervisor in self.hosts.values() if (secret := _choose(hypervisor.secrets)))
 
-        Raises:
-            RefusedError: They have none, several, or not the same.
-        """
+    def secret_problems(self) -> list[str]:
+        """Return why there is no such secret: the hypervisors have none, several, or not the same."""
         chosen = {host: _choose(hypervisor.secrets) for host, hypervisor in self.hosts.items()}
+        problems = []
         if missing := [host for host, secret in chosen.items() if secret is None]:
-            raise RefusedError(
+            problems.append(
                 f"libvirt on {', '.join(missing)} has no secret for Ceph with the usage name {_SECRET_USAGE!r}, "
                 "nor a single one with another name; define it there (virsh secret-define)."
             )
-        secrets = {secret for secret in chosen.values() if secret}
-        if len(secrets) > 1:
-            raise RefusedError(
+        if len({secret for secret in chosen.values() if secret}) > 1:
+            problems.append(
                 f"The hypervisors {', '.join(chosen)} have different libvirt secrets for Ceph, so a VM could start on one only; "
                 "give them the same UUID and usage name."
             )
-        return secrets.pop()
+        return problems
 
 
-def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Steps[Survey]:
+def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Steps[tuple[Survey, list[str]]]:
     """Ask every hypervisor that is on; those that are off are named and block nothing.
 
     Args:
@@ -76,12 +77,13 @@ def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Ste
         vm: The VM's name.
         domain_xml: A domain for each hypervisor to check; None when there is none to check.
 
-    Raises:
-        RefusedError: No hypervisor can be asked, the domain is refused, or the agents are missing; all problems in one.
+    Returns:
+        What those said that answered, and the problems: a hypervisor does not answer, none is on, the domain is refused, the
+        agents are missing. Without problems, there is at least one host.
     """
-    hosts = [machine.name for machine in context.site.hypervisors if _is_on(view, machine.name)]
+    hosts = [machine.name for machine in context.site.hypervisors if is_on(view, machine.name)]
     if not hosts:
-        raise RefusedError("None of the hypervisors is online in the cluster; bring one back and try again.")
+        return Survey({}, "", ()), ["None of the hypervisors is online in the cluster; bring one back and try again."]
     # the one that speaks for the cluster has enough to do
     hosts.sort(key=lambda host: host == view.host)
     monitors = context.storage.monitors()
@@ -89,31 +91,43 @@ def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Ste
         host: _questions(context, vm, domain_xml, with_monitors=monitors if host == hosts[0] else None) for host in hosts
     }
     answers = yield ReadEach(commands)
-    found: dict[str, Hypervisor] = {}
-    addresses: tuple[tuple[str, int], ...] = ()
-    problems: list[str] = []
-    for host, answer in answers.items():
-        if isinstance(answer, VmMgrError):
-            problems.append(str(answer))
-            continue
-        found[host] = answer[0]
-        problems += [f"The domain XML cannot be used: {answer[1]}"] if answer[1] else []
-        addresses = answer[2] if len(answer) > 2 else addresses
+    problems = [str(answer) for answer in answers.values() if isinstance(answer, VmMgrError)]
+    said = {host: answer for host, answer in answers.items() if not isinstance(answer, VmMgrError)}
+    problems += [f"The domain XML cannot be used: {answer[1]}" for answer in said.values() if answer[1]]
+    found = {host: answer[0] for host, answer in said.items()}
     agent = next((agent for agent in _AGENTS if all(agent in host.agents for host in found.values())), "")
     if found and not agent:
-        lacking = [name for name, host in found.items() if not host.agents] or list(found)
-        problems.append(f"{', '.join(lacking)} lacks the resource agent VirtualDomain; install resource-agents there.")
-    if problems:
-        raise RefusedError(*dict.fromkeys(problems))
-    off = [machine.name for machine in context.site.hypervisors if machine.name not in found]
+        problems.append(_lacking(found))
+    off = [machine.name for machine in context.site.hypervisors if machine.name not in hosts]
     if off:
         yield Say(f"{', '.join(off)} is not online and is left out.", warning=True)
-    return Survey(found, agent, addresses)
+    return Survey(found, agent, said[hosts[0]][2] if hosts[0] in said else ()), list(dict.fromkeys(problems))
 
 
-def _is_on(view: View, name: str) -> bool:
+def refuse_if(problems: list[str]) -> None:
+    """Refuse to go on, with every reason in one message.
+
+    Raises:
+        RefusedError: There is a problem.
+    """
+    if problems:
+        raise RefusedError(*problems)
+
+
+def is_on(view: View, name: str) -> bool:
+    """Whether the cluster has that machine online."""
     node = view.simulation.nodes.get(name)
     return node is not None and node.kind == "member" and node.online
+
+
+def _lacking(found: dict[str, Hypervisor]) -> str:
+    """Say which hypervisors have no resource agent, or that they have different ones."""
+    lacking = [name for name, host in found.items() if not host.agents]
+    if lacking:
+        return f"{', '.join(lacking)} lacks the resource agent VirtualDomain; install resource-agents there."
+    return (
+        f"The hypervisors {', '.join(found)} have no resource agent VirtualDomain in common; install the same on all of them."
+    )
 
 
 def _questions(

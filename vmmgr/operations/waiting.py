@@ -29,6 +29,10 @@ class VmFailedError(VmMgrError):
     """Pacemaker has given up, or says that the VM has failed."""
 
 
+class TimeUpError(PartlyDoneError):
+    """Pacemaker is still at it."""
+
+
 def wait_for(
     context: Context, view: View, vm: str, wanted: Status, timeout: float | None = None
 ) -> Steps[tuple[View, VmState]]:
@@ -43,7 +47,7 @@ def wait_for(
 
     Raises:
         VmFailedError: It will not get there; the message has the reason from Pacemaker's history.
-        PartlyDoneError: The time is up, and Pacemaker is still at it.
+        TimeUpError: The time is up, and Pacemaker is still at it.
     """
     began, interval, given_up = context.clock(), _FIRST, 0
     while True:
@@ -57,7 +61,7 @@ def wait_for(
             why = "; ".join(state.details) or "Pacemaker gives no reason"
             raise VmFailedError(f"VM {vm} is {state.status} instead of {wanted}: {why}.")
         if context.clock() - began > seconds:
-            raise PartlyDoneError(
+            raise TimeUpError(
                 f"VM {vm} is still {state.status} after {seconds:.0f} s. Pacemaker goes on; `vm-mgr status -n {vm}` tells how far it is."
             )
         yield Pause(interval)
