@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shlex
+import signal
 import subprocess
+import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,6 +167,35 @@ def test_scripts_never_run_their_values(template: str, tmp_path: Path) -> None:
         assert [file.name for file in work.iterdir()] == ["pwned-expanded"], f"{value!r} was run"
         words = calls.read_text().split("\0") if calls.exists() else []
         assert [word for word in words if "pwned" in word and value not in word] == []
+
+
+@pytest.mark.parametrize(
+    "template", [name for name in COMMANDS if "mktemp" in str(reference(name)) or name == "libvirt/write_file"]
+)
+def test_scripts_leave_nothing_when_their_time_is_up(template: str, tmp_path: Path) -> None:
+    """A script that is ended, as timeout(1) ends it with all that it runs, while it waits for its input removes its temporary files."""
+    tools, work = tmp_path / "tools", tmp_path / "work"
+    tools.mkdir()
+    work.mkdir()
+    for tool in ("rbd", "cibadmin"):
+        (tools / tool).write_text("#!/bin/sh\nexec cat\n")
+        (tools / tool).chmod(0o755)
+    values = variables(template, ".j2", str) | {"file": str(work / "vm.xml"), "compression": "none"}
+    argv = RENDERER.argv(template, **values)
+    environment = {"PATH": f"{tools}:/usr/bin:/bin", "TMPDIR": str(work), "LC_ALL": "C"}
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=work, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 10
+        while all(path.is_dir() for path in work.rglob("*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)  # a program between its fork and its exec would miss the signal
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+    assert process.returncode == 143
+    assert list(work.iterdir()) == []
 
 
 def render_document(template: str, fill: Callable[[str], str]) -> ET.Element:
