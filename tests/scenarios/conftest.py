@@ -23,7 +23,14 @@ SITES = {
 CHOSEN = os.environ.get("VMMGR_LAB_SITES", ",".join(SITES)).split(",")
 
 
-@pytest.fixture(scope="session", params=CHOSEN)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a module's tests on the sites that its ``RUN_ON`` names, or on all of them."""
+    if "site" in metafunc.fixturenames:
+        wanted = getattr(metafunc.module, "RUN_ON", tuple(SITES))
+        metafunc.parametrize("site", [name for name in CHOSEN if name in wanted], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def site(request: pytest.FixtureRequest) -> Iterator[LabSite]:
     """A running site; VMMGR_LAB_SITES chooses, VMMGR_LAB_KEEP leaves the last one up to look at."""
     lab = LabSite(f"test-{request.param}", SITES[request.param])

@@ -17,6 +17,9 @@ from tests.scenarios.site import until
 if TYPE_CHECKING:
     from tests.scenarios.site import LabSite
 
+# Either tool, either login; what fails here fails before or beside the tools.
+RUN_ON = ("crmsh-root", "pcs-hardened")
+
 
 @pytest.fixture
 def xml(site: LabSite, vm: str, tmp_path: Path) -> str:
@@ -269,12 +272,23 @@ def test_no_quorum(site: LabSite) -> None:
     until(lambda: site.cib().get("have-quorum") == "1" and not offline(site, last), 120, "the quorum is back")
 
 
+def fails(site: LabSite, host: str, *words: str) -> bool:
+    """Whether a command fails on a host."""
+    try:
+        site.on(host, *words)
+    except AssertionError:
+        return True
+    return False
+
+
 def test_ceph_does_not_answer(site: LabSite) -> None:
     """Ceph's monitors have no quorum: an error within the time limit, never a status; exit code 4."""
     hosts = [*site.hypervisors, *site.observers][:2]
     for host in hosts:
         site.on(host, "systemctl", "stop", f"ceph-mon@{host}")
     try:
+        asking = ["ceph", "--connect-timeout=2", "mon", "stat"]
+        until(lambda: fails(site, site.hypervisors[-1], *asking), 30, "the last monitor knows that it is alone")
         answer = site.vm_mgr("list", timeout=200)
         assert (answer.code, "Ceph" in answer.err) == (4, True), answer.err
         assert answer.out == ""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.scenarios.site import LabSite
 
+RUN_ON = ("crmsh-hardened",)
+
 
 def session() -> Iterator[tuple[str, str]]:
     """Yield the commands of the README's section "What it looks like", each with the output shown for it."""
