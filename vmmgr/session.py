@@ -43,7 +43,8 @@ def run_on_site(
     password = getpass.getpass(f"Password for sudo on the machines of {chosen.name}: ") if chosen.sudo == "password" else None
     settings = Settings(known_hosts=chosen.known_hosts, connect_timeout=chosen.connect_timeout)
     with Remote(chosen.machines, settings, sudo_password=password) as remote:
-        return Runner(chosen, remote, reporter).run(operation(Context(chosen, who())))
+        context = Context(chosen, who(), approach=lambda: remote.approach(chosen.control_candidates[0]))
+        return Runner(chosen, remote, reporter).run(operation(context))
 
 
 def who() -> str:

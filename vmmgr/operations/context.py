@@ -27,11 +27,13 @@ class Context:
         site: What the inventory and the configuration say.
         who: The one who works here, ``user@workstation``; leases show it to others.
         clock: Seconds that only ever grow; tests bring their own.
+        approach: Begins to connect to the control host and returns at once, so that it answers when the first commands are made.
     """
 
     site: Site
     who: str
     clock: Callable[[], float] = field(default=time.monotonic)
+    approach: Callable[[], None] = field(default=lambda: None)
 
     @cached_property
     def renderer(self) -> Renderer:

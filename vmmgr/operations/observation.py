@@ -86,6 +86,7 @@ def observe(context: Context, *, to_change: bool = False, more: tuple[Command[An
         RefusedError: Something is to be changed, and there is no quorum.
         NotAnsweringError: Pacemaker or Ceph does not answer.
     """
+    context.approach()
     stale: View | None = None
     failure: VmMgrError | None = None
     another = True

@@ -37,6 +37,7 @@ class Remote:
         """
         self._settings = settings or Settings()
         self._hosts = {target.name: Host(target, self._settings, sudo_password) for target in targets}
+        self._approaches: dict[str, Future[object]] = {}
 
     def __enter__(self) -> Remote:
         return self
@@ -53,6 +54,15 @@ class Remote:
     def connections(self) -> Counter[str]:
         """How many times each machine was connected to."""
         return Counter({name: host.connections for name, host in self._hosts.items() if host.connections})
+
+    def approach(self, machine: Target) -> None:
+        """Begin to connect to the machine that ``connect_first`` will be asked for; it is the one that tells what became of it."""
+        if self._approaches or self.connections:
+            return
+        # here and not in the thread, where the work of importing it would only take the time of what is done meanwhile
+        from vmmgr.remote.connection import Connection  # noqa: F401
+
+        self._approaches[machine.name] = _in_background(self._hosts[machine.name].connect)
 
     def connect_first(self, machines: Sequence[Target], *, stagger: float = 1.5, deadline: float | None = None) -> str:
         """Connect to the first machine that answers, and return its name.
@@ -74,7 +84,8 @@ class Remote:
         while waiting or trying:
             if waiting:
                 name = waiting.pop(0)
-                trying[_in_background(self._hosts[name].connect)] = name
+                approach = self._approaches.pop(name, None)
+                trying[approach or _in_background(self._hosts[name].connect)] = name
                 end = math.inf if deadline is None else time.monotonic() + deadline
             done, _ = wait(trying, stagger if waiting else _until(end), FIRST_COMPLETED)
             for future in [future for future in trying if future in done]:
