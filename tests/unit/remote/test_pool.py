@@ -33,6 +33,21 @@ def test_the_first_is_preferred(server: Server) -> None:
         assert remote.connections == {"n1": 1}
 
 
+def test_an_approached_machine_is_connected_to_once(server: Server) -> None:
+    """What was begun early is what is used, and its failure is told by whoever asks for the machine, not before."""
+    machine = server.machine("n1")
+    with Remote([machine], server.settings()) as remote:
+        remote.approach(machine)
+        assert remote.connect_first([machine]) == "n1"
+        remote.approach(machine)
+        assert remote.connections == {"n1": 1}
+    stranger = server.machine("n1", user="nobody-here")
+    with Remote([stranger], server.settings()) as remote:
+        remote.approach(stranger)
+        with pytest.raises(AuthenticationError):
+            remote.connect_first([stranger])
+
+
 def test_silent_machine_is_passed_over(server: Server, silent_port: int) -> None:
     """A machine that takes the connection and says nothing costs little, also when closing."""
     name, took = connect_first(server, server.machine("n1", port=silent_port), server.machine("n2"), stagger=0.4)
