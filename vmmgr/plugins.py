@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import astuple, dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from vmmgr.errors import ConfigurationError
 from vmmgr.hookspecs import GROUP, KINDS, DriverSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from vmmgr.drivers.base import Driver
 
@@ -43,7 +44,7 @@ def find_drivers(plugins: Iterable[EntryPoint] | None = None) -> list[Offer]:
         plugins: The entry points to look at; None for those of the group ``vmmgr``.
     """
     offers = [Offer(spec, "built-in") for spec in builtin.vmmgr_drivers()]
-    for plugin in entry_points(group=GROUP) if plugins is None else plugins:
+    for plugin in _installed(entry_points) if plugins is None else plugins:
         origin = f"{plugin.dist.name} {plugin.dist.version}" if plugin.dist else plugin.value
         try:
             offers += [Offer(spec, origin) for spec in _specs_of(plugin)]
@@ -104,6 +105,12 @@ def problem_of(offer: Offer) -> str:
 def template_folders(specs: Iterable[DriverSpec]) -> list[Path]:
     """Return the template folders that plugins bring along."""
     return [Path(spec.templates) for spec in specs if spec.templates]
+
+
+@cache
+def _installed(search: Callable[..., Iterable[EntryPoint]]) -> tuple[EntryPoint, ...]:
+    """Search the installed distributions once only: each search reads the list of every one of them."""
+    return tuple(search(group=GROUP))
 
 
 def _specs_of(plugin: EntryPoint) -> list[DriverSpec]:
