@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BUSES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 # Far more than any domain has; a file of this size is something else.
 _MAX_BYTES = 4 * 1024 * 1024
+_MAX_DEPTH = 100
 
 # So that QEMU's own settings in a domain keep their usual prefix when the document is written again.
 ET.register_namespace("qemu", "http://libvirt.org/schemas/domain/qemu/1.0")
@@ -70,6 +71,11 @@ def parse_domain(text: str, origin: str) -> ET.Element:
         raise UsageError(f"{origin!r} is no XML: {error}.") from error
     if root.tag != "domain":
         raise UsageError(f"The root of {origin!r} is <{root.tag}>; a libvirt domain begins with <domain>.")
+    level = [root]
+    for _ in range(_MAX_DEPTH):
+        level = [child for element in level for child in element]
+    if level:
+        raise UsageError(f"{origin!r} is nested more than {_MAX_DEPTH} elements deep, so it is no domain XML.")
     return root
 
 

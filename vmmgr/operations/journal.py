@@ -26,9 +26,12 @@ _PAUSES = (1.0, 4.0)
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """A step that was done, or if it is not ``certain``, one that may have been."""
+
     where: Where
     step: Step
     undo: Command[Any]
+    certain: bool
 
 
 class Journal:
@@ -52,7 +55,7 @@ class Journal:
                 if result.timed_out:
                     self.lost(where, [step], [])
                 elif not (step.commits or step.exclusive):
-                    self._done(where, step)
+                    self._done(where, step, certain=False)
                 raise
             self._done(where, step)
         return values
@@ -66,14 +69,14 @@ class Journal:
                 self._committed = Step(step.command, commits=True, afterwards=step.afterwards or _LOOK)
                 return
             self._unsure = self._unsure or step.exclusive
-            self._done(where, step)
+            self._done(where, step, certain=False)
 
-    def _done(self, where: Where, step: Step) -> None:
+    def _done(self, where: Where, step: Step, *, certain: bool = True) -> None:
         if step.commits:
             self._entries.clear()
             self._committed = step
         elif step.undo is not None:
-            self._entries.append(_Entry(where, step, step.undo))
+            self._entries.append(_Entry(where, step, step.undo, certain))
 
     def take_back(self, cause: BaseException) -> None:
         """Undo, newest first, what was done; say what cannot be undone.
@@ -96,9 +99,12 @@ class Journal:
                 f"{said}\nNothing was undone, for it is not known what was done.\n{hint}".rstrip()
             ) from cause
         if mark and (problem := self._attempt(mark.where, mark.step.holds)):
-            if isinstance(problem, TakenOverError) and self._entries == [mark]:
-                return  # it was never there
-            raise PartlyDoneError(f"{said}\nNothing was undone. {problem}\n{hint}") from cause
+            if mark.certain or not isinstance(problem, TakenOverError):
+                raise PartlyDoneError(f"{said}\nNothing was undone. {problem}\n{hint}") from cause
+            # it was never there, and so nothing that comes after it
+            del self._entries[self._entries.index(mark) :]
+        if not self._entries:
+            return
         self._reporter.say("Undoing what was done so far.")
         if failures := self._undo():
             raise PartlyDoneError("\n".join([said, "This could not be undone:", *failures, hint]).rstrip()) from cause

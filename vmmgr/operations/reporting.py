@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from vmmgr.text import printable
@@ -32,7 +32,8 @@ class TerminalReporter:
     def say(self, text: str, *, warning: bool = False) -> None:
         """Write a line."""
         if warning or not self._quiet:
-            print(printable(f"Warning: {text}" if warning else text), file=sys.stderr)
+            with suppress(OSError):  # the terminal may be gone, which is no reason to leave things half done
+                print(printable(f"Warning: {text}" if warning else text), file=sys.stderr)
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:

@@ -1,0 +1,110 @@
+"""What the commands of Ceph (rbd, rados, ceph) do to a fake site."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from fakesite import Image
+
+if TYPE_CHECKING:
+    from fakesite import FakeSite, Host
+
+
+class ExitError(Exception):
+    """A tool ends with an exit code other than 0."""
+
+    def __init__(self, code: int, said: str = "") -> None:
+        super().__init__(said)
+        self.code, self.said = code, said
+
+
+class CephCommands:
+    """Images, groups, and the store of objects; each method has a template's name."""
+
+    def __init__(self, site: FakeSite) -> None:
+        self.site = site
+
+    def _image(self, options: dict[str, str]) -> Image:
+        if options["image"] not in self.site.images:
+            raise ExitError(2, f"rbd: error opening image {options['image']}: (2) No such file or directory")
+        return self.site.images[options["image"]]
+
+    def do_groups(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        return json.dumps(sorted(self.site.groups))
+
+    def do_images(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        return json.dumps(sorted(self.site.images))
+
+    def do_monitors(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        addresses = [{"addrvec": [{"type": "v1", "addr": f"10.0.0.{index + 1}:6789"}]} for index in range(len(self.site.hosts))]
+        return json.dumps({"mons": [{"public_addrs": address} for address in addresses]})
+
+    def do_create_image(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        if options["image"] in self.site.images:
+            raise ExitError(17, f"rbd: create error: (17) File exists: {options['image']}")
+        self.site.images[options["image"]] = Image(int(options["size"].removesuffix("B")))
+
+    def do_remove_image(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        image = self.site.images.get(arguments[1])
+        if image is None:
+            return
+        if image.watchers:
+            raise ExitError(16, "rbd: error: image still has watchers")
+        if image.snapshots or image.clones:
+            raise ExitError(39, "rbd: image has snapshots - these must be deleted with 'rbd snap purge'")
+        if any(arguments[1] in members for members in self.site.groups.values()):
+            raise ExitError(31, "rbd: error: image belongs to a group")
+        del self.site.images[arguments[1]]
+
+    def do_create_group(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        if options["group"] in self.site.groups:
+            raise ExitError(17, "rbd: create error: (17) File exists")
+        self.site.groups[options["group"]] = set()
+
+    def do_add_to_group(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        self._image(options)
+        if options["group"] not in self.site.groups:
+            raise ExitError(2, "rbd: add image error: (2) No such file or directory")
+        self.site.groups[options["group"]].add(options["image"])
+
+    def do_remove_group(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        self.site.groups.pop(arguments[1], None)
+
+    def do_metadata(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        metadata = self._image(options).metadata
+        return json.dumps(metadata) if metadata else ""
+
+    def do_set_metadata(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        pairs = arguments[2:]
+        self._image({"image": arguments[1]}).metadata.update(zip(pairs[::2], pairs[1::2], strict=True))
+
+    def do_watchers(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        return json.dumps({"watchers": [{"address": address} for address in self._image(options).watchers]})
+
+    def do_snapshots(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        return json.dumps([{"name": name, "protected": str(on).lower()} for name, on in self._image(options).snapshots])
+
+    def do_children(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        return json.dumps([{"pool": "rbd", "image": clone} for clone in self._image(options).clones])
+
+    def do_unprotect(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        image = self._image(options)
+        image.snapshots = [(name, on and name != options["snap"]) for name, on in image.snapshots]
+
+    def do_purge_snapshots(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        image = self._image(options)
+        if any(protected for _, protected in image.snapshots):
+            raise ExitError(16, "rbd: error removing snapshot(s), which are protected")
+        image.snapshots = []
+
+    def do_store_get(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        if arguments[1] not in self.site.store:
+            raise ExitError(2)
+        return self.site.store[arguments[1]]
+
+    def do_store_put(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        self.site.store[arguments[1]] = stdin
+
+    def do_store_remove(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        self.site.store.pop(arguments[1], None)

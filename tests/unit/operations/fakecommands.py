@@ -1,0 +1,259 @@
+"""Answers the argument lists that the real drivers render, by what they would do to the state of a fake site.
+
+Commands are known by their template: scripts by their very text, the others by their first words. Nothing is answered that
+the state does not hold, and what a real tool refuses is refused with its exit code.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from fakeceph import CephCommands, ExitError
+from fakesite import EPOCH_START, Host, Run
+
+from vmmgr.rendering import Renderer
+
+
+class RememberingRenderer(Renderer):
+    """The real one; it only remembers what it rendered, because the tests of failures render the same over and over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[str, tuple[str, ...]] = {}
+
+    def argv(self, template: str, **values: Any) -> tuple[str, ...]:
+        key = f"{template} {values!r}"
+        if key not in self._known:
+            self._known[key] = super().argv(template, **values)
+        return self._known[key]
+
+
+RENDERER = RememberingRenderer()
+# Any values will do: only the text of the script is of interest.
+_SAMPLE = {
+    "vm": "x", "token": "t", "ids": ["i"], "tools": ["crm"], "admin_epoch": "0", "epoch": "0", "pool": "p", "image": "i",
+    "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
+}  # fmt: skip
+_SCRIPTS = (
+    "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
+    "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
+    "pcs/define", "pcs/delete",
+    "rbd/import_diff", "rbd/remove_group", "rbd/remove_image", "rbd/set_metadata", "rbd/store_get", "rbd/store_remove",
+)  # fmt: skip
+TEMPLATE_OF = {RENDERER.argv(name, **_SAMPLE)[2]: name.split("/")[1] for name in _SCRIPTS}
+
+
+class Commands(CephCommands):
+    """What each command does to a site."""
+
+    def execute(self, host: Host, argv: tuple[str, ...], stdin: str) -> str:
+        """Run one command and return its output, or raise ``ExitError``."""
+        name = command_name(argv)
+        if not host.answers and name not in {"node", "inspect", "validate", "write_file", "remove_file", "destroy"}:
+            raise ExitError(102, "Not connected")
+        options = dict(word[2:].split("=", 1) for word in argv[1:] if word.startswith("--") and "=" in word)
+        answer = getattr(self, f"do_{name}")(host, _arguments(argv, name), options, stdin)
+        return str(answer or "")
+
+    def do_nothing(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        """``true`` has nothing to say."""
+
+    def do_node(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        return (
+            "\n".join([str(EPOCH_START + int(self.site.seconds)), *(tool for tool in arguments if tool in host.tools)]) + "\n"
+        )
+
+    def do_cib(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        self.site.cib.set("have-quorum", str(int(host.quorate)))
+        return ET.tostring(self.site.cib, encoding="unicode")
+
+    def do_simulate(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        return self.site.simulation(host)
+
+    def do_assert_unchanged(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        if arguments != [self.site.cib.get("admin_epoch"), self.site.cib.get("epoch")]:
+            raise ExitError(75)
+
+    def do_assert_absent(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        for name in arguments:
+            if self.site.cib.find(f"configuration//*[@id='{name}']") is not None:
+                raise ExitError(75, f"{name} exists already")
+
+    def do_assert_lease(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        if self.site.cib.find(f".//nvpair[@id='{arguments[0]}']") is None:
+            raise ExitError(75, "The lease is gone.")
+
+    def do_lease_take(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        document = ET.fromstring(stdin)
+        self._writable(host)
+        if self.site.cib.find(f".//cluster_property_set[@id='{document.get('id')}']") is not None:
+            raise ExitError(108, "Call failed: File exists")
+        self.site.find("configuration/crm_config").append(document)
+        self.site.edit()
+
+    def do_lease_renew(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        pair = self.site.cib.find(f".//nvpair[@id='{arguments[0]}']")
+        new = ET.fromstring(stdin).find("nvpair")
+        if pair is None or new is None:
+            raise ExitError(105, "No such device or address")
+        self._writable(host)
+        pair.attrib.update(new.attrib)
+        self.site.edit()
+
+    def do_lease_drop(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        xpath = arguments[0]
+        found = re.fullmatch(r"//cluster_property_set\[@id='([^']+)'\]\[nvpair/@id='([^']+)'\]", xpath)
+        assert found, xpath
+        self._writable(host)
+        config = self.site.find("configuration/crm_config")
+        for item in config.findall(f"cluster_property_set[@id='{found[1]}']"):
+            if item.find(f"nvpair[@id='{found[2]}']") is not None:
+                config.remove(item)
+                self.site.edit()
+
+    def do_define(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        document = ET.fromstring(stdin)
+        self._writable(host)
+        new = copy.deepcopy(self.site.cib)
+        for section in ("resources", "constraints"):
+            target = new.find(f"configuration/{section}")
+            assert target is not None
+            for item in document.iterfind(f"configuration/{section}/*"):
+                if target.find(f"*[@id='{item.get('id')}']") is not None:
+                    self.site.violations.append(f"{item.get('id')} was defined again")
+                target.append(item)
+        self._accept(new)
+
+    def do_delete(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        self._writable(host)
+        new = copy.deepcopy(self.site.cib)
+        for name in arguments:
+            if self.site.runs.get(name, Run()).node:
+                self.site.violations.append(f"{name} was deleted while it ran")
+            for parent in new.iterfind("configuration/*"):
+                for item in parent.findall(f"*[@id='{name}']"):
+                    parent.remove(item)
+        self._accept(new)
+        for name in arguments:
+            self.site.runs.pop(name, None)
+
+    def do_set_meta(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        vm, key, value = arguments
+        primitive = self.site.primitive(vm)
+        if primitive is None:
+            raise ExitError(1, f"Resource {vm} does not exist")
+        self._writable(host)
+        attributes = primitive.find("meta_attributes")
+        if attributes is None:
+            attributes = ET.SubElement(primitive, "meta_attributes", id=f"{vm}-meta_attributes")
+        pair = attributes.find(f"nvpair[@name='{key}']")
+        if pair is None:
+            pair = ET.SubElement(attributes, "nvpair", id=f"{vm}-meta_attributes-{key}", name=key)
+        if pair.get("value") != value:
+            pair.set("value", value)
+            self.site.edit()
+
+    def do_cleanup(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        run, status = self.site.runs.setdefault(arguments[0], Run()), self.site.find("status")
+        run.failed = run.blocked = run.given_up = False
+        for item in status.findall("node_state"):
+            if item.find(f".//lrm_resource[@id='{arguments[0]}']") is not None:
+                status.remove(item)
+
+    def _writable(self, host: Host) -> None:
+        if not host.quorate:
+            raise ExitError(1, "Update does not conform to the configured quorum policy: no quorum")
+
+    def _accept(self, new: ET.Element) -> None:
+        """Take a new CIB, if nothing in it refers to what is not there."""
+        known = {item.get("id") for item in new.iterfind("configuration/resources//*[@id]")}
+        for constraint in new.iterfind("configuration/constraints/*"):
+            named = {constraint.get(key) for key in ("rsc", "with-rsc", "first", "then")} - {None}
+            if missing := (named | {item.get("id") for item in constraint.iter("resource_ref")}) - known:
+                raise ExitError(78, f"Update does not conform to the configured schema: {missing}")
+        self.site.cib = new
+        self.site.definitions += 1
+        self.site.edit()
+
+    # --- hypervisors -------------------------------------------------------------------------------------------------
+
+    def do_inspect(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        lines = [f"agent {agent}" for agent in host.agents]
+        if arguments[0] in host.files:
+            lines.append(f"file {hashlib.sha256(host.files[arguments[0]].encode()).hexdigest()}")
+        for name, uuid in host.domains.items():
+            lines += [f"domain {name}", f"uuid {uuid}"]
+        lines += [f"uuid {uuid}" for text in host.files.values() for uuid in re.findall("<uuid>([^<]+)</uuid>", text)]
+        for uuid, usage in host.secrets:
+            lines += [f"secret {uuid}", f"<secret><uuid>{uuid}</uuid><usage type='ceph'><name>{usage}</name></usage></secret>"]
+        return "\n".join(lines) + "\n"
+
+    def do_validate(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        if host.refuses_domain:
+            raise ExitError(1, host.refuses_domain)
+
+    def do_write_file(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        assert hashlib.sha256(stdin.encode()).hexdigest() == arguments[1]
+        host.files[arguments[0]] = stdin
+
+    def do_remove_file(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        host.files.pop(arguments[-1], None)
+
+    def do_destroy(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        run = self.site.runs.get(arguments[0])
+        if run and run.node == host.name:
+            self.site.move(arguments[0], run, None)
+
+
+def _arguments(argv: tuple[str, ...], name: str) -> list[str]:
+    """Return what comes after the words that say what is to be done."""
+    if argv[0] == "sh":
+        return list(argv[4:])
+    words = [word for word in argv[1:] if not word.startswith("--")]
+    if name == "set_meta":
+        return [words[2], *(words[4:] if argv[0] == "crm" else words[3].split("=", 1))]
+    return words[2:] if argv[0] in {"crm", "pcs"} else words
+
+
+_PLAIN = {
+    ("cibadmin", "--query"): "cib",
+    ("crm_simulate",): "simulate",
+    ("cibadmin", "--create"): "lease_take",
+    ("cibadmin", "--delete"): "lease_drop",
+    ("crm", "configure", "load", "xml", "update", "-"): "define",
+    ("crm", "configure", "delete"): "delete",
+    ("crm", "resource", "cleanup"): "cleanup",
+    ("pcs", "resource", "cleanup"): "cleanup",
+    ("rm", "-f", "--"): "remove_file",
+    ("true",): "nothing",
+    ("ceph", "mon", "dump"): "monitors",
+    ("rbd", "group", "ls"): "groups",
+    ("rbd", "ls"): "images",
+    ("rbd", "create"): "create_image",
+    ("rbd", "group", "create"): "create_group",
+    ("rbd", "group", "image", "add"): "add_to_group",
+    ("rbd", "image-meta", "list"): "metadata",
+    ("rbd", "status"): "watchers",
+    ("rbd", "snap", "ls"): "snapshots",
+    ("rbd", "snap", "purge"): "purge_snapshots",
+    ("rbd", "snap", "unprotect"): "unprotect",
+    ("rbd", "children"): "children",
+    ("rados", "put"): "store_put",
+}
+
+
+def command_name(argv: tuple[str, ...]) -> str:
+    """Return the name of the command's template."""
+    if argv[:2] == ("sh", "-c"):
+        return TEMPLATE_OF[argv[2]]
+    if argv[:3] in {("crm", "resource", "meta"), ("pcs", "resource", "meta")}:
+        return "set_meta"
+    words = [word for word in argv if not word.startswith("--") or argv[0] in {"cibadmin", "rm"}]
+    for length in range(6, 0, -1):
+        if tuple(words[:length]) in _PLAIN:
+            return _PLAIN[tuple(words[:length])]
+    raise AssertionError(f"The fake site does not know {argv}")

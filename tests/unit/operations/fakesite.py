@@ -1,0 +1,241 @@
+"""A whole site in memory: Pacemaker, Ceph and the machines, as much of them as vm-mgr can see (Pacemaker 2.1.5, Ceph 16)."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from vmmgr.site.model import Machine, Site
+
+EPOCH_START = 1_700_000_000
+SECRET = ("11111111-2222-3333-4444-555555555555", "client.libvirt secret")
+
+
+@dataclass
+class Image:
+    """An RBD image."""
+
+    size: int
+    data: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    watchers: list[str] = field(default_factory=list)
+    snapshots: list[tuple[str, bool]] = field(default_factory=list)
+    clones: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Host:
+    """A machine: its files, and what is installed there."""
+
+    name: str
+    files: dict[str, str] = field(default_factory=dict)
+    tools: list[str] = field(default_factory=lambda: ["crm"])
+    agents: list[str] = field(default_factory=lambda: ["heartbeat"])
+    secrets: list[tuple[str, str]] = field(default_factory=lambda: [SECRET])
+    domains: dict[str, str] = field(default_factory=dict)
+    reachable: bool = True
+    quorate: bool = True
+    answers: bool = True
+    refuses_domain: str = ""
+    node: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """How a VM is doing; ``progress`` counts the looks since its start or stop began."""
+
+    node: str | None = None
+    progress: int = 0
+    role: str = "Stopped"
+    failed: bool = False
+    blocked: bool = False
+    given_up: bool = False
+    managed: bool = True
+
+
+class FakeSite:
+    """The state of a site.
+
+    Attributes:
+        delay: The looks that a start or a stop takes.
+        broken: For a VM: ``start`` or ``stop`` fails, ``hang`` never ends.
+        definitions: How many changes of definition the CIB has seen.
+        violations: What must never happen.
+    """
+
+    def __init__(self, tool: str = "crm", hosts: str = "obs1 hv1 hv2", agent: str = "heartbeat") -> None:
+        self.hosts = {name: Host(name, tools=[tool], agents=[agent]) for name in hosts.split()}
+        self.cib = ET.fromstring(
+            '<cib admin_epoch="0" epoch="5" num_updates="0"><configuration>'
+            '<crm_config><cluster_property_set id="cib-bootstrap-options"/></crm_config><nodes/>'
+            '<resources><primitive id="fence" class="stonith" type="fence_ipmilan"/></resources><constraints/>'
+            "</configuration><status/></cib>"
+        )
+        self.images: dict[str, Image] = {}
+        self.groups: dict[str, set[str]] = {}
+        self.store: dict[str, str] = {}
+        self.runs: dict[str, Run] = {}
+        self.seconds = 0.0
+        self.delay = 1
+        self.broken: dict[str, str] = {}
+        self.definitions = 0
+        self.violations: list[str] = []
+
+    # --- for the tests -----------------------------------------------------------------------------------------------
+
+    @property
+    def site(self) -> Site:
+        """What an inventory would say of it."""
+        machines = [
+            Machine(name, name, observer=name.startswith("obs"), hypervisor=not name.startswith("obs")) for name in self.hosts
+        ]
+        return Site("test", tuple(machines))
+
+    def find(self, path: str) -> ET.Element:
+        found = self.cib.find(path)
+        assert found is not None, path
+        return found
+
+    @property
+    def resources(self) -> ET.Element:
+        return self.find("configuration/resources")
+
+    @property
+    def constraints(self) -> ET.Element:
+        return self.find("configuration/constraints")
+
+    def primitive(self, vm: str) -> ET.Element | None:
+        return self.cib.find(f"configuration/resources//primitive[@id='{vm}']")
+
+    def target_role(self, vm: str) -> str:
+        primitive = self.primitive(vm)
+        pair = None if primitive is None else primitive.find("meta_attributes/nvpair[@name='target-role']")
+        return "" if pair is None else pair.get("value", "")
+
+    def edit(self) -> None:
+        """Count a change of the configuration."""
+        self.cib.set("epoch", str(int(self.cib.get("epoch", "0")) + 1))
+
+    def leases(self) -> list[str]:
+        sets = self.find("configuration/crm_config").iterfind("cluster_property_set")
+        return [item.get("id", "").removeprefix("vm-mgr-") for item in sets if item.get("id", "").startswith("vm-mgr-")]
+
+    def clone(self) -> FakeSite:
+        """Return a copy that has nothing in common with this one."""
+        return pickle.loads(pickle.dumps(self))  # type: ignore[no-any-return]
+
+    def state(self, *, without: str = "") -> dict[str, Any]:
+        """Return everything that lasts, for comparison; ``without`` leaves a VM's own things out."""
+        files = {f"{host.name}:{path}": text for host in self.hosts.values() for path, text in host.files.items()}
+        parts = {
+            "cib": sorted(ET.tostring(item, encoding="unicode").strip() for item in self.cib.iterfind("configuration/*/*")),
+            "images": {
+                name: (image.size, image.data, dict(image.metadata), list(image.snapshots))
+                for name, image in self.images.items()
+            },
+            "groups": {name: set(members) for name, members in self.groups.items()},
+            "store": dict(self.store),
+            "files": files,
+            "running": sorted(vm for vm, run in self.runs.items() if run.node),
+        }
+        return {key: _without(value, without) for key, value in parts.items()} if without else parts
+
+    def settle(self) -> None:
+        """Let Pacemaker come to an end."""
+        for _ in range(3 * (self.delay + 1)):
+            for primitive in self.resources.iter("primitive"):
+                self._advance(primitive, quorate=True)
+
+    # --- Pacemaker ---------------------------------------------------------------------------------------------------
+
+    def _advance(self, primitive: ET.Element, *, quorate: bool) -> None:
+        """Let Pacemaker do a bit of its work on a VM."""
+        vm = primitive.get("id", "")
+        run = self.runs.setdefault(vm, Run())
+        if primitive.get("type") != "VirtualDomain" or not run.managed or run.blocked:
+            return
+        wants_stop = self.target_role(vm) == "Stopped"
+        candidate = self._candidate(vm) if quorate else None
+        if wants_stop == (run.node is None) or (not wants_stop and (run.given_up or candidate is None)):
+            run.role, run.progress = ("Started" if run.node else "Stopped"), 0
+            return
+        run.role, run.progress = ("Stopping" if wants_stop else "Starting"), run.progress + 1
+        problem = self.broken.get(vm)
+        if run.progress <= self.delay or problem == "hang":
+            return
+        if problem == ("stop" if wants_stop else "start"):
+            self._fail(vm, run, "stop" if wants_stop else "start", run.node or candidate or "")
+            return
+        self.move(vm, run, None if wants_stop else candidate)
+
+    def _fail(self, vm: str, run: Run, operation: str, node: str) -> None:
+        run.failed = run.blocked = operation == "stop"
+        run.given_up, run.progress, run.role = True, 0, ("Started" if run.node else "Stopped")
+        self.find("status").append(
+            ET.fromstring(
+                f'<node_state uname="{node}"><lrm><lrm_resources><lrm_resource id="{vm}"><lrm_rsc_op operation="{operation}" '
+                f'rc-code="1" on_node="{node}" exit-reason="no memory" last-rc-change="7"/></lrm_resource></lrm_resources></lrm>'
+                "</node_state>"
+            )
+        )
+
+    def move(self, vm: str, run: Run, node: str | None) -> None:
+        """Have a VM run on a node, or nowhere."""
+        run.node, run.progress, run.role = node, 0, ("Started" if node else "Stopped")
+        for image in self.groups.get(vm, ()):
+            self.images[image].watchers = [f"10.0.0.9:0/{node}"] if node else []
+
+    def _candidate(self, vm: str) -> str | None:
+        pins = [
+            item.get("node")
+            for item in self.constraints.iterfind(f"rsc_location[@rsc='{vm}']")
+            if item.get("score") == "INFINITY"
+        ]
+        for host in self.hosts.values():
+            usable = all(host.node.get(key, good) == good for key, good in (("online", "true"), ("standby", "false")))
+            if not host.name.startswith("obs") and usable and (not pins or host.name in pins):
+                return host.name
+        return None
+
+    def simulation(self, host: Host) -> str:
+        """Return the answer of crm_simulate, after Pacemaker has done a bit of its work."""
+        for primitive in self.resources.iter("primitive"):
+            self._advance(primitive, quorate=host.quorate)
+        root = ET.Element("pacemaker-result")
+        for tag, later in (("cluster_status", False), ("revised_cluster_status", True)):
+            status = ET.SubElement(root, tag)
+            nodes = ET.SubElement(status, "nodes")
+            for item in self.hosts.values():
+                defaults = dict.fromkeys(("standby", "standby_onfail", "maintenance", "unclean"), "false")
+                ET.SubElement(nodes, "node", {"name": item.name, "type": "member", "online": "true", **defaults, **item.node})
+            resources = ET.SubElement(status, "resources")
+            for primitive in self.resources.iter("primitive"):
+                self._describe(resources, primitive, quorate=host.quorate, later=later)
+        return ET.tostring(root, encoding="unicode")
+
+    def _describe(self, resources: ET.Element, primitive: ET.Element, *, quorate: bool, later: bool) -> None:
+        vm = primitive.get("id", "")
+        run = self.runs.setdefault(vm, Run())
+        agent = ":".join(primitive.get(key, "") for key in ("class", "provider", "type") if primitive.get(key))
+        role, node = run.role, run.node
+        if role == "Starting":
+            node = self._candidate(vm)
+        if later and run.managed and not run.blocked:
+            node = None if self.target_role(vm) == "Stopped" or run.given_up else (self._candidate(vm) if quorate else None)
+            role = "Started" if node else "Stopped"
+        flags = {"managed": run.managed, "blocked": run.blocked, "failed": run.failed and not later}
+        attributes = {"id": vm, "resource_agent": agent, "role": role} | {key: str(on).lower() for key, on in flags.items()}
+        if self.target_role(vm):
+            attributes["target_role"] = self.target_role(vm)
+        item = ET.SubElement(resources, "resource", attributes)
+        if node:
+            ET.SubElement(item, "node", name=node)
+
+
+def _without(value: Any, word: str) -> Any:
+    """Drop what names a VM."""
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if word not in str(key)}
+    return [item for item in value if word not in str(item)]

@@ -1,0 +1,95 @@
+"""Every changing verb with a site to run it on; the tests of failures run them with a fault at each of their commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fakeremote import Event, Fault, Killed
+from fakesite import FakeSite
+from workbench import Bench, add_vm, constrain, creating
+
+from vmmgr.errors import VmMgrError
+from vmmgr.operations.membership import disable, enable
+from vmmgr.operations.removal import remove
+from vmmgr.operations.running import start, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workbench import Clock
+
+    from vmmgr.images import DiskImage
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.steps import Steps
+
+COLOCATION = '<rsc_colocation id="together" rsc="web" with-rsc="db" score="700"/>'
+
+
+@dataclass
+class Outcome:
+    """What became of a run."""
+
+    bench: Bench
+    value: Any = None
+    error: BaseException | None = None
+
+    @property
+    def site(self) -> FakeSite:
+        return self.bench.site
+
+    @property
+    def exit_code(self) -> int:
+        return self.error.exit_code if isinstance(self.error, VmMgrError) else 130 if self.error else 0
+
+
+@dataclass
+class Journey:
+    """One verb: how the site is before, and what is done to the VM ``web``; the VM ``db`` has nothing to do with it."""
+
+    name: str
+    operation: Callable[[Context], Steps[Any]]
+    prepared: FakeSite
+
+    def run(self, clock: Clock, faults: dict[int, Fault] | None = None) -> Outcome:
+        """Run it on a fresh copy of the site."""
+        bench = Bench(self.prepared.clone(), clock)
+        bench.remote.faults = faults or {}
+        outcome = Outcome(bench)
+        try:
+            outcome.value = bench.run(self.operation)
+        except (VmMgrError, KeyboardInterrupt, Killed) as error:
+            outcome.error = error
+        return outcome
+
+    def commands(self, clock: Clock) -> list[Event]:
+        """Return the commands of a run without faults."""
+        outcome = self.run(clock)
+        assert outcome.error is None, outcome.error
+        return outcome.bench.remote.log
+
+
+def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Journey:
+    """Prepare a site for a verb."""
+    site = FakeSite(tool)
+    site.delay = 0  # waiting has tests of its own
+    add_vm(site, "db")
+    verb, _, kind = name.partition(" ")
+    if verb != "create":
+        add_vm(site, "web", disks=2, running=verb != "start", enabled=kind not in {"metadata", "disabled"}, stop_timeout=90)
+    if verb in {"disable", "enable", "remove"} and kind not in {"metadata", "disabled"}:
+        constrain(site, COLOCATION)
+    if name == "enable":
+        Bench(site, clock).run(lambda context: disable(context, "web"))
+    if verb == "remove":
+        site.images["system_web"].snapshots = [("old", True), ("new", False)]
+    operations: dict[str, Callable[[Context], Steps[Any]]] = {
+        "create": creating(disk, disks=2, enable=kind != "disabled", start=kind != "stopped"),
+        "start": lambda context: start(context, "web"),
+        "stop": lambda context: stop(context, "web"),
+        "disable": lambda context: disable(context, "web"),
+        "enable": lambda context: enable(context, "web"),
+        "remove": lambda context: remove(context, "web"),
+    }
+    site.settle()
+    return Journey(name, operations[verb], site)
