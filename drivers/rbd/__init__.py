@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# Seconds: for what touches each object of an image, and for a stream of any size over any link.
-_LONG, _STREAM = 600.0, 24 * 3600.0
+# Seconds: for a question, which a client asks for ever while Ceph's monitors have no quorum; for what touches each object of
+# an image; and for a stream of any size over any link.
+_READ, _LONG, _STREAM = 10.0, 600.0, 24 * 3600.0
 _NO_SUCH_IMAGE = 2  # ENOENT
 
 
@@ -124,7 +125,7 @@ class Rbd(StorageDriver):
         **values: str,
     ) -> Command[T]:
         argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)
-        return Command(argv, _json(parse, of=of, missing=missing, empty=empty))
+        return Command(argv, _json(parse, of=of, missing=missing, empty=empty), timeout=_READ)
 
     def _change(self, template: str, document: str | None = None, **values: Any) -> Command[None]:
         argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)

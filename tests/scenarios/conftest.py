@@ -47,5 +47,7 @@ def vm(site: LabSite, request: pytest.FixtureRequest) -> Iterator[str]:
     """A name for a VM of this test; what is left of it afterwards is removed."""
     name = request.node.originalname.removeprefix("test_")[:20].rstrip("_")
     yield name
-    if site.vm_mgr("repair", "-n", name, "--force").code == 0 and site.traces(name):
+    if site.traces(name):
+        site.vm_mgr("repair", "-n", name, "--force")
+        site.vm_mgr("stop", "--force", "-n", name)
         site.vm_mgr("remove", "-n", name)

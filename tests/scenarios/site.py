@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,25 @@ class LabSite:
         path = folder / f"{vm}.xml"
         path.write_text(self.lab("domain", vm, str(octet)))
         return str(path)
+
+    def booted(self, octet: int) -> None:
+        """Wait until a guest is up; before that it does not heed its power button, and a stop takes its full time."""
+        address = (f"{self.environ['LAB_NET']}.{octet}", 22)
+
+        def answers() -> bool:
+            try:
+                with socket.create_connection(address, timeout=1):
+                    return True
+            except OSError:
+                return False
+
+        until(answers, 60, f"the guest {address[0]} answers")
+        time.sleep(1)
+
+    def discard(self, vm: str) -> None:
+        """Remove a VM without waiting for its guest to shut down."""
+        self.done("stop", "--force", "-n", vm)
+        self.done("remove", "-n", vm)
 
     def cib(self) -> ET.Element:
         """The CIB as it is."""

@@ -58,6 +58,7 @@ def test_main_road(site: LabSite, vm: str, tmp_path: Path) -> None:
     listed = {row["Name"]: row for row in site.done("list", "-f", "json").rows}
     assert listed[vm] == {"Name": vm, "Status": "Started", "Node": site.runs_on(vm)[0], "Details": ""}
 
+    site.booted(101)
     site.done("stop", "-n", vm)
     assert site.runs_on(vm) == []
     assert role(site, vm) == "Stopped"
@@ -69,6 +70,7 @@ def test_main_road(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert role(site, vm) == "Started"
     assert "already" in site.done("start", "-n", vm).err
 
+    site.booted(101)
     site.done("disable", "-n", vm)
     assert site.runs_on(vm) == []
     assert site.primitive(vm) is None
@@ -78,6 +80,7 @@ def test_main_road(site: LabSite, vm: str, tmp_path: Path) -> None:
     site.done("enable", "-n", vm)
     assert len(site.runs_on(vm)) == 1
 
+    site.booted(101)
     site.done("remove", "-n", vm)
     assert site.traces(vm) == []
     assert site.runs_on(vm) == []
@@ -131,12 +134,13 @@ def test_same_cib_from_either_tool(site: LabSite, vm: str, tmp_path: Path) -> No
     assert site.runs_on(vm) == [host]
     site.on(site.anywhere, "crm_resource", "--resource", vm, "--ban", "--node", site.hypervisors[0])
     before = defined(site, vm)
+    site.booted(103)
     site.done("disable", "-n", vm)
     site.done("enable", "-n", vm, "--nostart")
     assert status(site, vm) == ("Stopped", None)
     site.done("start", "-n", vm)
     assert defined(site, vm) == before
-    site.done("remove", "-n", vm)
+    site.discard(vm)
 
 
 def defined(site: LabSite, vm: str) -> list[str]:
@@ -208,7 +212,7 @@ def test_power_cut(site: LabSite, vm: str, tmp_path: Path) -> None:
     until(lambda: len(site.powered()) == len(site.hypervisors), 90, f"{first} is back")
     until(lambda: "HEALTH_ERR" not in site.on(site.anywhere, "ceph", "health"), 60, "Ceph is well")
     until(lambda: all_online(site), 90, "all nodes are online")
-    site.done("remove", "-n", vm)
+    site.discard(vm)
     assert site.traces(vm) == []
 
 

@@ -23,7 +23,15 @@ VM_AGENT = "VirtualDomain"
 
 
 class NotAnsweringError(ConnectError):
-    """A host answers, but Pacemaker or Ceph on it does not."""
+    """A host answers, but Pacemaker or Ceph on it does not.
+
+    Attributes:
+        everywhere: Whether any other host would be kept waiting as long: Ceph's monitors are the same for all.
+    """
+
+    def __init__(self, message: str, *, everywhere: bool = False) -> None:
+        super().__init__(message)
+        self.everywhere = everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,8 @@ def observe(context: Context, *, to_change: bool = False, more: tuple[Command[An
                 return view
             stale = view
         except (NotAnsweringError, CommandFailedError) as error:
+            if isinstance(error, NotAnsweringError) and error.everywhere:
+                raise
             failure = error
         another = yield NextControl()
     if stale is None:
@@ -140,6 +150,7 @@ def _named(service: str, command: Command[object]) -> Command[object]:
         try:
             return command.parse(result)
         except CommandFailedError as error:
-            raise NotAnsweringError(f"{service} does not answer on {result.host}. {error}") from error
+            everywhere = service == "Ceph" and result.timed_out
+            raise NotAnsweringError(f"{service} does not answer on {result.host}. {error}", everywhere=everywhere) from error
 
     return Command(command.argv, parse, command.stdin, command.changes, command.timeout)
