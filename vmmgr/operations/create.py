@@ -215,7 +215,7 @@ def _lay_out(context: Context, found: Survey, request: CreateRequest, domain_xml
     if found.agent != "seapath":
         file = config_file(name)
         write = Step(context.hypervisor.write_file(file, domain_xml), undo=context.hypervisor.remove_file(file))
-        steps = {host: (*steps.get(host, ()), write) for host in found.hosts}
+        steps = {host: (*steps.get(host, (held,)), write) for host in found.hosts}
     yield ChangeEach(steps)
 
 

@@ -237,6 +237,23 @@ def test_operation_that_was_taken_for_dead_touches_nothing_more(clock: Clock, di
     assert site.groups == {"web": {"system_web", "data_web_0"}}
 
 
+def test_create_that_was_repaired_during_its_import_leaves_nothing(clock: Clock, disk: DiskImage) -> None:
+    """A create that others cleaned while it sent its data does not begin to lay out what nobody would know of."""
+    site = FakeSite()
+    ann, bob = Bench(site, clock), Bench(site, clock, "bob@lab")
+    before = site.state()
+
+    def say(text: str, *, warning: bool = False) -> None:
+        if text.startswith("Imported"):
+            site.seconds += 5000
+            bob.run(lambda context: repair(context, "web"))
+
+    ann.told.say = say  # type: ignore[method-assign]
+    with pytest.raises(PartlyDoneError, match="somebody may have repaired"):
+        ann.run(creating(disk))
+    assert site.state() == before
+
+
 @pytest.mark.parametrize("at", ["remove_file", "remove_group", "delete"])
 def test_removal_that_was_taken_for_dead_touches_nothing_more(clock: Clock, disk: DiskImage, at: str) -> None:
     """A remove that wakes up after others finished it and made the VM anew leaves that one alone."""

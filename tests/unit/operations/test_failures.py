@@ -106,9 +106,7 @@ TIME_UP_LATE, INTERRUPT = Fault("late", effect=True), Fault("SIGINT", effect=Tru
 EVERY = (KILL, FAIL, FAIL_LATE, LOST, LOST_LATE, LOST_GOING_ON, TIME_UP_LATE, INTERRUPT)
 CASES = [(name, "crm", fault) for name in ("create", "start", "stop", "disable", "enable", "remove") for fault in EVERY]
 CASES += [
-    (name, "crm", fault)
-    for name in ("create disabled", "create stopped", "enable metadata", "remove disabled")
-    for fault in (KILL, LOST_LATE)
+    (name, "crm", fault) for name in ("create disabled", "enable metadata", "remove disabled") for fault in (KILL, LOST_LATE)
 ]
 CASES += [(name, "pcs", fault) for name in ("create", "disable", "enable", "remove") for fault in (KILL,)]
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from vmmgr.images import DiskImage
 
 VERBS: dict[str, Callable[..., Any]] = {"start": start, "stop": stop, "disable": disable, "enable": enable, "remove": remove}
-READS = set(["node", "cib", "simulate", "groups", "images", "children", "store_get", "inspect", "validate", "monitors", "metadata", "nothing"])
+READS = {
+    "node", "cib", "simulate", "groups", "images", "children", "store_get", "inspect", "validate", "monitors", "metadata", "nothing",
+}  # fmt: skip
 
 
 def refused(bench: Bench, operation: Callable[..., Any]) -> list[str]:
@@ -202,9 +204,8 @@ def test_wrong_values_contact_nobody(clock: Clock, disk: DiskImage, options: dic
 @pytest.mark.parametrize("vm", ["", "a b", "a'b", '"]|//*', "-f", "../x", "a\n", "$(id)", "x" * 300])
 def test_hostile_names_contact_nobody(clock: Clock, name: str, vm: str) -> None:
     """What could break out of an XPath, a path or an option is no name of a VM."""
-    bench = Bench(FakeSite(), clock)
     with pytest.raises(UsageError, match="cannot be the name of a VM"):
-        bench.run(verb(name, vm))
+        (bench := Bench(FakeSite(), clock)).run(verb(name, vm))
     assert bench.remote.connected == []
 
 

@@ -161,6 +161,16 @@ def test_signals_are_given_back() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_second_signal_waits_while_the_first_has_its_effect() -> None:
+    """A signal right after another does not break off what is done about the first."""
+    with Interruption(Told()) as interruption, interruption.at_once():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+
+
 def test_mistake_in_an_operation_is_undone_too(clock: Clock) -> None:
     """An error that nobody thought of leaves nothing half done either."""
     site = FakeSite()
