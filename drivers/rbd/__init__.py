@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Seconds: for a question, which a client asks for ever while Ceph's monitors have no quorum; for what touches each object of
 # an image; and for a stream of any size over any link.
-_READ, _LONG, _STREAM = 10.0, 600.0, 24 * 3600.0
+_READ, _LONG, _STREAM = 15.0, 600.0, 24 * 3600.0
 _NO_SUCH_IMAGE = 2  # ENOENT
 
 

@@ -206,3 +206,9 @@ def all_online(site: LabSite) -> bool:
     """Whether Pacemaker sees all machines."""
     nodes = ET.fromstring(site.on(site.anywhere, "crm_mon", "-1", "--output-as=xml")).iterfind("nodes/node")
     return all(node.get("online") == "true" for node in nodes)
+
+
+def status(site: LabSite, vm: str) -> tuple[str, str | None]:
+    """Return what vm-mgr says of a VM."""
+    row = site.done("status", "-n", vm, "-f", "json").rows
+    return row["Status"], row["Node"]

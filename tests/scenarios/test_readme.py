@@ -45,6 +45,8 @@ def test_session_of_the_readme(site: LabSite, tmp_path: Path) -> None:
     for command, shown in commands:
         program, *words = shlex.split(command)
         assert program == "vm-mgr"
+        if words[0] in ("stop", "disable", "remove") and site.runs_on("web"):
+            site.booted(120)  # else it would not heed its power button yet, and the stop take its full time
         done = subprocess.run(
             [VM_MGR, *words],
             check=False,
