@@ -115,8 +115,9 @@ def _send(channel: Channel, stdin: Iterable[bytes]) -> None:
     blocks = iter(stdin)
     while not channel.exit_status_ready() and (block := next(blocks, None)) is not None:
         try:
-            for start in range(0, len(block), _BLOCK):
-                channel.sendall(block[start : start + _BLOCK])
+            start = 0
+            while start < len(block):  # each call sends one packet as full as it may be; sendall would copy the rest every time
+                start += channel.send(block[start : start + _BLOCK])
         except OSError:  # it has ended, the connection broke, or it does not read: the exit status will tell
             return
     try:
