@@ -24,6 +24,7 @@ COMMANDS = {
     "disable": "vmmgr.commands.membership:Disable",
     "drivers": "vmmgr.commands.drivers:Drivers",
     "enable": "vmmgr.commands.membership:Enable",
+    "help": "vmmgr.commands.help:Help",
     "list": "vmmgr.commands.listing:List",
     "remove": "vmmgr.commands.removal:Remove",
     "repair": "vmmgr.commands.removal:Repair",
@@ -108,7 +109,8 @@ class VmMgr(App):
             version=None,
             command_manager=Commands("vmmgr.commands", convert_underscores=False),
         )
-        self.command_manager.commands.pop("complete", None)
+        self.command_manager.commands.clear()  # of cliff's own
+        self.command_manager.load_commands("vmmgr.commands")
 
     def build_option_parser(
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
