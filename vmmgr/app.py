@@ -153,7 +153,7 @@ class VmMgr(App):
     def run_subcommand(self, argv: list[str]) -> int:
         """Run a command; unlike cliff's, messages go to stderr and errors keep their class."""
         if argv[0] == "help":  # cliff's own takes a prefix for a command, and an unknown one for a mistake of ours
-            argv = [argv[1], "--help"] if argv[1:] else argv
+            argv = [argv[1], "--help"] if argv[1:] and argv[1] not in ("-h", "--help") else argv
         try:
             command_class, name, arguments = self.command_manager.find_command(argv)
         except ValueError as error:
