@@ -71,6 +71,22 @@ def test_stop_with_force(site: LabSite, vm: str, tmp_path: Path) -> None:
     site.done("remove", "-n", vm)
 
 
+def test_hypervisor_that_was_away_gets_the_domain_xml(site: LabSite, vm: str, tmp_path: Path) -> None:
+    """Enable of an enabled VM writes its domain XML where it is missing or another one, and changes nothing else."""
+    xml = site.domain(tmp_path, vm, 106)
+    site.done("create", "-n", vm, "--xml", xml, "-i", site.image("tiny"), "--nostart")
+    right, epoch = site.files(vm), site.epoch()
+    first, second = site.hypervisors[:2]
+    site.on(first, "rm", f"/etc/pacemaker/{vm}.xml")
+    site.on(second, "sh", "-c", f"echo other > /etc/pacemaker/{vm}.xml")
+    answer = site.done("enable", "-n", vm)
+    assert "got the domain XML" in answer.err
+    assert site.files(vm) == right
+    assert site.epoch() == epoch
+    assert "got" not in site.done("enable", "-n", vm).err
+    site.done("remove", "-n", vm)
+
+
 def test_many_formats(site: LabSite) -> None:
     """The lists come in all formats that programs read, and the drivers are told."""
     assert site.done("list", "-f", "csv").out.splitlines()[0] == '"Name","Status","Node","Details"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -14,7 +15,7 @@ from vmmgr.operations.lease import holding, refuse_unless_free
 from vmmgr.operations.observation import observe
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import ChangeEach, Read, Role, Say, Step
+from vmmgr.operations.steps import ChangeEach, Read, Role, Say, Step, read
 from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
 from vmmgr.operations.survey import config_file, refuse_if, survey
 from vmmgr.operations.waiting import wait_for
@@ -67,7 +68,10 @@ def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[No
 def enable(
     context: Context, name: str, *, start: bool = True, wait: bool = True, timeout: float | None = None
 ) -> Steps[VmState]:
-    """Bring a disabled VM back into the cluster as it was, and start it unless told otherwise."""
+    """Bring a disabled VM back into the cluster as it was, and start it unless told otherwise.
+
+    One that is enabled already stays as it is; a hypervisor that was off when its domain XML was written gets that now.
+    """
     check_known_name(name)
 
     def attempt() -> Steps[tuple[View, bool]]:
@@ -75,6 +79,7 @@ def enable(
         refuse_unless_free(view, name)
         exists(view, name)
         if view.resource(name):
+            yield from _complete(context, view, name)
             return view, False
         refuse_if(_obstacles(view, name))
         yield from _bring_back(context, view, name, Fragment.from_text(view.more[0], name), start=start)
@@ -143,6 +148,22 @@ def _write_domain(context: Context, found: Survey, name: str, metadata: dict[str
     if found.agent != "seapath":
         write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
         yield ChangeEach(dict.fromkeys(found.hosts, (write,)))
+
+
+def _complete(context: Context, view: View, name: str) -> Steps[None]:
+    """Write the domain XML of an enabled VM to the hypervisors that lack it or have another one."""
+    if system_image(name) not in view.images or view.cib.config_files().get(config_file(name)) != name:
+        return
+    metadata = yield from read(Role.CONTROL, context.storage.metadata(system_image(name)))
+    found, _problems = yield from survey(context, view, name, None)
+    if found.agent == "seapath" or "xml" not in metadata:
+        return
+    right = hashlib.sha256(metadata["xml"].encode()).hexdigest()
+    lacking = [host for host, hypervisor in found.hosts.items() if hypervisor.file_hash != right]
+    if lacking:
+        write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
+        yield ChangeEach(dict.fromkeys(lacking, (write,)))
+        yield Say(f"{', '.join(lacking)} got the domain XML of VM {name}.")
 
 
 def _from_metadata(

@@ -99,8 +99,14 @@ def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Ste
     if found and not agent:
         problems.append(_lacking(found))
     off = [machine.name for machine in context.site.hypervisors if machine.name not in hosts]
-    if off:
+    if off and agent == "seapath":  # which fetches the domain XML itself
         yield Say(f"{', '.join(off)} is not online and is left out.", warning=True)
+    elif off:
+        yield Say(
+            f"{', '.join(off)} is not online, and gets no domain XML of VM {vm}: once it is back, `vm-mgr enable -n {vm}` "
+            "gives it one. Until then the VM cannot run there.",
+            warning=True,
+        )
     return Survey(found, agent, said[hosts[0]][2] if hosts[0] in said else ()), list(dict.fromkeys(problems))
 
 

@@ -170,12 +170,26 @@ def test_starting_what_runs_changes_nothing(clock: Clock) -> None:
     for operation in (
         lambda context: start(context, "on"),
         lambda context: stop(context, "off"),
-        lambda context: enable(context, "on"),
         lambda context: disable(context, "out"),
         lambda context: repair(context, "on"),
     ):
         bench.run(operation)
         assert dict(bench.remote.execs) == {"obs1": 1}
+    assert site.state() == before
+
+
+def test_enabling_what_is_enabled_completes_its_files(clock: Clock) -> None:
+    """A hypervisor that was off when the domain XML was written gets it; where all is well, nothing is written."""
+    site = FakeSite()
+    add_vm(site, "on")
+    before, bench = site.state(), Bench(site, clock)
+    bench.run(lambda context: enable(context, "on"))
+    assert dict(bench.remote.execs) == {"obs1": 2, "hv1": 1, "hv2": 1}
+    assert bench.told.said == ["VM on is enabled already."]
+    del site.hosts["hv1"].files["/etc/pacemaker/on.xml"]
+    site.hosts["hv2"].files["/etc/pacemaker/on.xml"] = "another"
+    bench.run(lambda context: enable(context, "on"))
+    assert bench.told.said[1:] == ["hv1, hv2 got the domain XML of VM on.", "VM on is enabled already."]
     assert site.state() == before
 
 
