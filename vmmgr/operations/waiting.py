@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 # Seconds between two looks: short at first, for most VMs start and stop in a second or two.
-_FIRST, _LONGEST, _GROWTH = 0.1, 1.0, 1.3
+_FIRST, _LONGEST, _GROWTH = 0.1, 1.0, 1.15
 # Seconds for Pacemaker to notice, to probe and to queue, on top of the time of the operation itself.
 _SLACK = 20.0
 # Looks in a row at which Pacemaker intends nothing more before that is believed: one can fall between two transitions.
