@@ -34,11 +34,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def site(request: pytest.FixtureRequest) -> Iterator[LabSite]:
     """A running site; VMMGR_LAB_SITES chooses, VMMGR_LAB_KEEP leaves the last one up to look at."""
     lab = LabSite(f"test-{request.param}", SITES[request.param])
+    keep = os.environ.get("VMMGR_LAB_KEEP")
     try:
+        if not keep:
+            lab.down()  # one that an earlier run left behind has VMs that no test expects
         lab.up()
         yield lab
     finally:
-        if not os.environ.get("VMMGR_LAB_KEEP"):
+        if not keep:
             lab.down()
 
 
