@@ -1,4 +1,4 @@
-"""The table: what was measured, ours, theirs, the ratio or difference, the goal, and whether it is met."""
+"""The table: what was measured, ours, theirs, the ratio or difference, the goal, and whether it is met; then what has no goal."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ class Report:
 
     Attributes:
         site: What it was measured on.
+        notes: What is compared with nothing.
     """
 
     site: str
     rows: list[tuple[str, ...]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     loads: list[float] = field(default_factory=lambda: [os.getloadavg()[0]])
 
     def ratio(self, what: str, ours: Sequence[float], theirs: Sequence[float], goal: float | None) -> None:
@@ -38,9 +40,10 @@ class Report:
         met = () if goal is None else (f"+{goal:g} s", _met(gap <= goal))
         self._add(what, f"{median(ours):.2f} s", f"{median(theirs):.2f} s", f"{gap:+.2f} s", *met)
 
-    def note(self, what: str, ours: str, theirs: str = "") -> None:
-        """Add something that has no goal."""
-        self._add(what, ours, theirs)
+    def note(self, what: str, said: str) -> None:
+        """Add something that is compared with nothing."""
+        self.notes.append(f"{what}: {said}")
+        print(f"{time.strftime('%H:%M:%S')}  {self.notes[-1]}", flush=True)
 
     def _add(self, *cells: str) -> None:
         row = (*cells, *[""] * (len(HEADINGS) - len(cells)))
@@ -49,7 +52,7 @@ class Report:
         print(f"{time.strftime('%H:%M:%S')}  {'  '.join(filter(None, row))}  (load {self.loads[-1]:.1f})", flush=True)
 
     def print(self) -> None:
-        """Print all rows as a table of reStructuredText."""
+        """Print all rows as a table of reStructuredText, and the notes as a list."""
         widths = [max(len(row[index]) for row in (HEADINGS, *self.rows)) for index in range(len(HEADINGS))]
         border = "  ".join("=" * width for width in widths)
         lines = [
@@ -57,7 +60,8 @@ class Report:
         ]
         load = f"load {min(self.loads):.1f} to {max(self.loads):.1f} on {os.cpu_count()} CPUs"
         print(f"\n{self.site}; {time.strftime('%Y-%m')}; {load}\n")
-        print("\n".join(line.rstrip() for line in (border, lines[0], border, *lines[1:], border)), flush=True)
+        print("\n".join(line.rstrip() for line in (border, lines[0], border, *lines[1:], border)))
+        print("".join(f"\n- {note}" for note in self.notes), flush=True)
 
 
 def _met(yes: bool) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -45,10 +46,19 @@ def measure(bench: Bench) -> None:
             taken.setdefault(verb, []).append((ran.seconds, *_pacemaker(bench, ran)))
             if turn == bench.rounds - 1 and verb not in VERBS[:index]:
                 note_execs(bench, verb, ran)
+    bench.report.note(f"{bench.tools}: its own start on the host, part of each change", f"{_tool(bench):.2f} s")
     for verb, rounds in taken.items():
         ours, span, operations = zip(*rounds, strict=True)
         goal = GOALS[bench.tools].get(verb)
         bench.report.difference(f"{verb} / Pacemaker (its operation {median(operations):.2f} s)", ours, span, goal)
+
+
+def _tool(bench: Bench) -> float:
+    """Return the seconds that the cluster tool takes to do nothing at all."""
+    program = "crm" if bench.tools == "crmsh" else "pcs"
+    script = f"for i in 1 2 3 4 5 6; do date +%s.%N; {program} --version >/dev/null; done"
+    times = [float(line) for line in bench.lab.on(bench.lab.anywhere, "sh", "-c", script).split()]
+    return median(after - before for before, after in pairwise(times))
 
 
 def _settle(bench: Bench, *, up: bool) -> None:
