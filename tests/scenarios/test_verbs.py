@@ -154,7 +154,7 @@ def test_power_cut(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert status(site, vm)[1] in site.runs_on(vm)
     site.lab("power-on", first)
     until(lambda: len(site.powered()) == len(site.hypervisors), 90, f"{first} is back")
-    until(lambda: "HEALTH_ERR" not in site.on(site.anywhere, "ceph", "health"), 60, "Ceph is well")
+    until(lambda: "HEALTH_ERR" not in site.on(site.anywhere, "timeout", "60", "ceph", "health"), 60, "Ceph is well")
     until(lambda: all_online(site), 90, "all nodes are online")
     site.discard(vm)
     assert site.traces(vm) == []
