@@ -45,6 +45,6 @@ def make(bench: Bench, vm: str, count: int) -> str:
         bench.lab.on(host, "sh", "-c", _FILES, "sh", vm, *stopped)
     for start in range(0, count, 25):
         bench.lab.on(first, "python3", "-c", _DISKS, *(stopped + disabled)[start : start + 25])
-    for start in range(0, len(stopped), 25):  # each load has to end within the time limit of the call
-        bench.lab.on(first, "python3", "-c", _RESOURCES, vm, *stopped[start : start + 25])
+    for start in range(0, len(stopped), 10):  # each load has to end within the time limit of the call
+        bench.lab.on(first, "python3", "-c", _RESOURCES, vm, *stopped[start : start + 10])
     return f"{len(stopped) + 1} Stopped, each probed on every hypervisor, and {len(disabled)} Disabled"
