@@ -81,15 +81,3 @@ def text_of(result: Result) -> str:
     """Return the standard output of a command that succeeded."""
     succeeded(result)
     return result.text
-
-
-def changed_or(*exit_codes: int) -> Callable[[Result], bool]:
-    """Accept exit code 0 as True and the given ones as False (such as "was already so")."""
-
-    def parse(result: Result) -> bool:
-        if result.exit_code in exit_codes and not result.timed_out:
-            return False
-        succeeded(result)
-        return True
-
-    return parse

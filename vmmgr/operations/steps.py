@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from vmmgr.command import Command
-    from vmmgr.errors import VmMgrError
 
 T = TypeVar("T")
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 class Role(Enum):
@@ -143,18 +140,6 @@ def read(where: Where, command: Command[T]) -> Steps[T]:
     """Run one reading command and return its value."""
     (value,) = yield Read(where, (command,))
     return value  # type: ignore[no-any-return]
-
-
-def read_two(where: Where, first: Command[A], second: Command[B]) -> Steps[tuple[A, B]]:
-    """Run two reading commands in one exec and return their values."""
-    one, two = yield Read(where, (first, second))
-    return one, two
-
-
-def read_each(commands: Mapping[str, Command[T]]) -> Steps[dict[str, T | VmMgrError]]:
-    """Run one reading command on each host and return its value, or the error met there."""
-    answers = yield ReadEach({host: (command,) for host, command in commands.items()})
-    return {host: answer[0] if isinstance(answer, list) else answer for host, answer in answers.items()}
 
 
 def change(where: Where, *steps: Step) -> Steps[list[Any]]:
