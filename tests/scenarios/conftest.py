@@ -32,8 +32,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def site(request: pytest.FixtureRequest) -> Iterator[LabSite]:
-    """A running site; VMMGR_LAB_SITES chooses, VMMGR_LAB_KEEP leaves the last one up to look at."""
-    lab = LabSite(f"test-{request.param}", SITES[request.param])
+    """A running site; VMMGR_LAB_SITES chooses, VMMGR_LAB_KEEP leaves the last one up to look at, VMMGR_LAB_PREFIX names it."""
+    lab = LabSite(f"{os.environ.get('VMMGR_LAB_PREFIX', 'test')}-{request.param}", SITES[request.param])
     keep = os.environ.get("VMMGR_LAB_KEEP")
     try:
         if not keep:
