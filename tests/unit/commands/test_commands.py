@@ -148,6 +148,44 @@ def test_list_takes_a_pattern(site: Site, shown: Any) -> None:
     assert [args for _name, args, _kwargs in site.calls] == [("context", "vm*"), ("context", None)]
 
 
+def test_tables_are_sorted_and_shaped_as_asked(site: Site, shown: Any) -> None:
+    """The options that cliff gives to every table do here what they say."""
+    site.answer = STATES
+    names = ["list", "-f", "value", "-c", "Name", "-c", "Status"]
+    assert shown(*names, "--sort-column", "Status").split() == ["vm2", "Failed", "vm1", "Started", "vm3", "Stopped"]
+    assert shown(*names, "--sort-column", "Name", "--sort-descending").split()[::2] == ["vm3", "vm2", "vm1"]
+    assert shown(*names, "--sort-column", "Name", "--sort-ascending").split()[::2] == ["vm1", "vm2", "vm3"]
+    assert shown("list", "-f", "csv", "-c", "Name", "--quote", "none").split() == ["Name", "vm1", "vm2", "vm3"]
+    assert shown("list", "-f", "csv", "-c", "Name", "--quote", "all").split() == ['"Name"', '"vm1"', '"vm2"', '"vm3"']
+    assert shown("list", "-f", "json", "--noindent").count("\n") == 1
+    wide = max(len(line) for line in shown("list").splitlines())
+    assert max(len(line) for line in shown("list", "--max-width", "40").splitlines()) <= 40 < wide
+    assert max(len(line) for line in shown("list", "--fit-width").splitlines()) <= wide
+    site.answer = []
+    assert "Name" not in shown("list")
+    assert "Name" in shown("list", "--print-empty")
+
+
+def test_shell_variables_of_one_thing(site: Site, shown: Any) -> None:
+    """A shell can evaluate what the format shell prints, under names of its own choice; --variable chooses among them."""
+    site.answer = STATES[0]
+    assert shown("status", "-n", "vm1", "-f", "shell", "-c", "Node") == 'node="hv1"\n'
+    assert shown("status", "-n", "vm1", "-f", "shell", "--prefix", "vm_", "--variable", "status") == 'vm_status="Started"\n'
+
+
+def test_log_file_has_what_verbose_tells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A log file holds what -v would tell, and the terminal stays as it is."""
+
+    def run_on_site(operation: Any, **options: Any) -> list[VmState]:
+        logging.getLogger("vmmgr.remote").info("asked hv1")
+        return []
+
+    monkeypatch.setattr(session, "run_on_site", run_on_site)
+    file = tmp_path / "log"
+    assert main(("--log-file", str(file), "list")) == 0
+    assert "asked hv1" in file.read_text()
+
+
 def test_status_of_one(site: Site, shown: Any) -> None:
     """The status of one VM has the same fields; -c and -f value give a script the bare word."""
     site.answer = STATES[1]
@@ -185,8 +223,29 @@ def test_cells_cannot_steer_the_terminal_nor_make_rows(site: Site, shown: Any) -
             ("enable", ("context", "a"), {"start": False, "wait": True, "timeout": None}),
             "VM vm1 is Started on hv1.\n",
         ),
+        (
+            ("enable", "-n", "a", "--no-wait", "--timeout", "7"),
+            ("enable", ("context", "a"), {"start": True, "wait": False, "timeout": 7}),
+            "VM vm1 is Started on hv1.\n",
+        ),
+        (
+            ("start", "-n", "a", "--timeout", "7"),
+            ("start", ("context", "a"), {"wait": True, "timeout": 7}),
+            "VM vm1 is Started on hv1.\n",
+        ),
+        (
+            ("stop", "-n", "a", "--force", "--no-wait"),
+            ("stop", ("context", "a"), {"force": True, "wait": False, "timeout": None}),
+            "VM vm1 is Started on hv1.\n",
+        ),
+        (
+            ("disable", "-n", "a", "--timeout", "7"),
+            ("disable", ("context", "a"), {"timeout": 7}),
+            "VM vm1 is Started on hv1.\n",
+        ),
         (("disable", "-n", "a"), ("disable", ("context", "a"), {"timeout": None}), "VM vm1 is Started on hv1.\n"),
         (("remove", "-n", "a"), ("remove", ("context", "a"), {"timeout": None}), "VM a is removed.\n"),
+        (("remove", "-n", "a", "--timeout", "7"), ("remove", ("context", "a"), {"timeout": 7}), "VM a is removed.\n"),
     ],
 )
 def test_verbs_call_their_operation(
@@ -253,7 +312,8 @@ def test_create_takes_vm_managers_options(site: Site, shown: Any, files: tuple[s
         "-i", "inventory", "create", "-n", "vm1", "--xml", xml, "-i", image, "--image-format", "raw", "--additional-disk", image,
         "--metadata", "a=b=c", "d=-rf", "--metadata", "e=f", "--disable", "--nostart", "--no-wait", "--timeout", "90", "-p",
         "--pinned-host", "hv1", "--enable-live-migration", "--stop-timeout", "40", "--priority", "-5",
-        "--pacemaker-meta", "x=", "--pacemaker-params", "y=1", "z=2",
+        "--pacemaker-meta", "x=", "--pacemaker-params", "y=1", "z=2", "--pacemaker-utilization", "cpu=1",
+        "--disk-bus", "scsi", "--compress", "--migration-user", "mover", "--migrate-to-timeout", "60", "--migration-downtime", "300",
     )  # fmt: skip
     assert said == "VM vm1 is Started on hv1.\n"
     assert site.options["inventories"] == [Path("inventory")]
@@ -265,6 +325,9 @@ def test_create_takes_vm_managers_options(site: Site, shown: Any, files: tuple[s
     settings = request.settings
     assert (settings.pinned_host, settings.live_migration, settings.stop_timeout, settings.priority) == ("hv1", True, 40, -5)
     assert (settings.pacemaker_meta, settings.pacemaker_params) == ({"x": ""}, {"y": "1", "z": "2"})
+    assert settings.pacemaker_utilization == {"cpu": "1"}
+    assert (request.disk_bus, request.compress) == ("scsi", True)
+    assert (settings.migration_user, settings.migrate_to_timeout, settings.migration_downtime) == ("mover", 60, 300)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,136 @@
+"""The pages of docs/ against the program and its tests: nothing is missing there, and nothing there is made up."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from vmmgr.app import COMMANDS, VmMgr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+BEFORE, ALL, PRINTING = (
+    "Before the verb",
+    "Options of all verbs",
+    "Options of verbs that print a table or one thing",
+)
+
+
+class Row(NamedTuple):
+    """A line of a table: the spellings of its first column, and the tests of its last."""
+
+    section: str
+    words: frozenset[str]
+    tests: tuple[str, ...]
+
+
+@cache
+def rows(page: str) -> tuple[Row, ...]:
+    """Return the lines of all tables of a page."""
+    found, section, before = [], "", ""
+    for line in (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines():
+        if line and set(line) == {"-"}:
+            section = before
+        elif line.startswith("   ``"):
+            first, *_, last = line.split(" | ")
+            words = frozenset(text.split(" ")[0] for text in re.findall(r"``([^`]+)``", first))
+            found.append(Row(section, words, tuple(last.split())))
+        before = line
+    return tuple(found)
+
+
+@cache
+def defined_in(file: Path) -> frozenset[str]:
+    """Return the names of a module's functions."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+def is_there(test: str) -> bool:
+    """Whether FILE::FUNCTION, below tests/, is a test."""
+    file, _, function = test.partition("::")
+    return function.startswith("test_") and (TESTS / file).is_file() and function in defined_in(TESTS / file)
+
+
+def spellings(parser: argparse.ArgumentParser) -> Iterator[frozenset[str]]:
+    """Yield the spellings of each option of a parser; an argument without an option goes by the name in its help."""
+    for action in parser._actions:
+        yield frozenset(action.option_strings or [str(action.metavar or action.dest)])
+
+
+@cache
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of every verb."""
+    app = VmMgr()
+    app.options = argparse.Namespace(verbose_level=1)
+    return {
+        name: app.command_manager.commands[name].load()(app, app.options, cmd_name=name).get_parser(name) for name in COMMANDS
+    }
+
+
+def documented(*sections: str) -> dict[str, Row]:
+    """Return the rows of some sections by spelling."""
+    return {word: row for row in rows("verbs.rst") if row.section in sections for word in row.words}
+
+
+def test_every_verb_has_its_section() -> None:
+    """The sections after the first three are the verbs, in alphabetical order, each beginning with the verb itself."""
+    sections = list(dict.fromkeys(row.section for row in rows("verbs.rst")))
+    assert sections == [BEFORE, ALL, PRINTING, *sorted(COMMANDS)]
+    for verb in COMMANDS:
+        assert next(row for row in rows("verbs.rst") if row.section == verb).words == {verb}
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_option_is_documented(verb: str) -> None:
+    """Each option of a verb stands in its section, or in those of all verbs, with all its spellings."""
+    known = documented(ALL, PRINTING) | documented(verb)
+    for words in spellings(parsers()[verb]):
+        missing = words - set(known)
+        assert not missing, f"docs/verbs.rst does not have {', '.join(sorted(missing))} of {verb}; add a line to its section"
+
+
+def test_options_before_the_verb_are_documented() -> None:
+    """The program's own options are there too."""
+    options = frozenset[str]().union(*spellings(VmMgr().parser)) - {"COMMAND …"}
+    assert options <= set(documented(BEFORE, ALL))
+
+
+def test_nothing_is_documented_that_is_not_there() -> None:
+    """Each line is about a verb or an option that the program has."""
+    of_all = frozenset[str]().union(*(words for parser in parsers().values() for words in spellings(parser)))
+    for row in rows("verbs.rst"):
+        if row.section in COMMANDS:
+            there = {row.section}.union(*spellings(parsers()[row.section]))
+        elif row.section == BEFORE:
+            there = set().union(*spellings(VmMgr().parser))
+        else:
+            there = set(of_all)
+        assert row.words <= there, f"{row.section} has no {', '.join(sorted(row.words - there))}"
+
+
+@pytest.mark.parametrize("page", ["verbs.rst"])
+def test_every_line_has_tests_that_there_are(page: str) -> None:
+    """Each line names at least one test, and all that it names exist."""
+    for row in rows(page):
+        assert row.tests, f"{page}: {', '.join(sorted(row.words))} of {row.section} has no test"
+        made_up = [test for test in row.tests if not is_there(test)]
+        assert not made_up, f"{page}: {', '.join(sorted(row.words))} of {row.section} names {', '.join(made_up)}"
+
+
+def test_tests_use_what_they_are_named_for() -> None:
+    """One of the modules named for an option writes it in one of its spellings."""
+    for row in rows("verbs.rst"):
+        text = "".join((TESTS / test.partition("::")[0]).read_text(encoding="utf-8") for test in row.tests)
+        options = [word for word in row.words if word.startswith("-")]
+        if options and not row.words & {"--help", "--version"}:
+            assert any(f'"{word}"' in text for word in options), f"no test named for {sorted(options)} of {row.section} uses it"
