@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease, Status, VmState, check_known_name, system_image
-from vmmgr.operations.create import observers
 from vmmgr.operations.definition import Settings, definition
 from vmmgr.operations.fragment import Fragment, document, with_target_role
+from vmmgr.operations.layout import observers
 from vmmgr.operations.lease import holding, refuse_unless_free
 from vmmgr.operations.observation import observe
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view

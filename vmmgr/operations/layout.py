@@ -1,0 +1,161 @@
+"""What a new VM is made of, wherever its disks come from: its group, metadata and files, and then its resource."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from vmmgr.errors import UsageError
+from vmmgr.model import check_new_name, system_image
+from vmmgr.operations.definition import Settings, check_user_metadata, definition
+from vmmgr.operations.domain import BUSES
+from vmmgr.operations.lease import holding
+from vmmgr.operations.retrying import change_definition
+from vmmgr.operations.status import state_of
+from vmmgr.operations.steps import Role, Step, change
+from vmmgr.operations.survey import Survey, config_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmmgr.model import Lease
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.observation import View
+    from vmmgr.operations.steps import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class NewVm:
+    """A VM that is to be made.
+
+    Attributes:
+        name: Of the VM.
+        base_xml: The domain as the user wrote it.
+        images: The names of its RBD images, the system's first.
+        disk_bus: Of all disks.
+        settings: How Pacemaker is to run it.
+        metadata: The user's own metadata.
+        enable: Whether to give it to the cluster at once.
+        start: Whether the cluster is to start it.
+    """
+
+    name: str
+    base_xml: str
+    images: tuple[str, ...]
+    disk_bus: str = "virtio"
+    settings: Settings = field(default_factory=Settings)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    enable: bool = True
+    start: bool = True
+
+    def all_metadata(self, domain_xml: str) -> dict[str, str]:
+        """Return what its system image gets: vm_manager's keys, and the user's."""
+        metadata = {"vm_name": self.name, "xml": domain_xml, "_base_xml": self.base_xml, "_disk_bus": self.disk_bus}
+        if len(self.images) > 1:
+            metadata["_additional_disks"] = str(len(self.images) - 1)
+        return metadata | self.settings.to_metadata() | dict(self.metadata)
+
+
+def check_request(context: Context, name: str, metadata: Mapping[str, str], disk_bus: str, settings: Settings) -> Settings:
+    """Refuse wrong values; return the settings with the site's login for migrations filled in.
+
+    Raises:
+        UsageError: One sentence on the first thing found.
+    """
+    check_new_name(name)
+    check_user_metadata(metadata)
+    if disk_bus not in BUSES:
+        raise UsageError(f"{disk_bus!r} is no disk bus; choose {', '.join(BUSES)}.")
+    for host in (settings.pinned_host, settings.preferred_host):
+        if host and host not in [machine.name for machine in context.site.hypervisors]:
+            known = ", ".join(machine.name for machine in context.site.hypervisors)
+            raise UsageError(f"{host!r} is no hypervisor of site {context.site.name}; its hypervisors are {known}.")
+    return replace(settings, migration_user=settings.migration_user or context.site.migration_user)
+
+
+def name_problems(view: View, name: str) -> list[str]:
+    """Return what already has the name, or a part of what will be made."""
+    if name in view.vm_names:
+        return [f"VM {name} exists already ({state_of(view, name).status}); choose another name, or remove it first."]
+    # also those of a higher number than will be made, for whoever removes the VM removes them too
+    problems = [f"The RBD image {image} exists already; rename or remove it." for image in view.images_of(name)]
+    if name in view.cib.ids() or name in view.simulation.nodes:
+        problems.append(f"The cluster has a resource or node {name} already; choose another name.")
+    if user := view.cib.config_files().get(config_file(name)):
+        problems.append(f"The resource {user} starts a VM from {config_file(name)}; choose another name.")
+    return problems
+
+
+def host_problems(context: Context, view: View, settings: Settings) -> list[str]:
+    """Return why the VM could not run where it is to run."""
+    nodes = view.simulation.nodes
+    usable = [machine.name for machine in context.site.hypervisors if machine.name in nodes and nodes[machine.name].usable]
+    if not usable:
+        return ["No hypervisor is online, out of standby and out of maintenance, so no VM could run."]
+    if settings.pinned_host and settings.pinned_host not in usable:
+        return [f"{settings.pinned_host}, which the VM is to be pinned to, is offline, in standby or in maintenance."]
+    return []
+
+
+def clash_problems(found: Survey, name: str, domain_uuid: str) -> list[str]:
+    """Return which hypervisors have a domain of the same name or UUID."""
+    problems = []
+    for host, hypervisor in found.hosts.items():
+        if name in hypervisor.domains:
+            problems.append(
+                f"libvirt on {host} has a domain {name} that the cluster does not know; undefine it, or choose another name."
+            )
+        if domain_uuid in hypervisor.uuids:
+            problems.append(
+                f"The UUID {domain_uuid} of the domain XML belongs to another VM on {host}; leave it out for a new one."
+            )
+    return problems
+
+
+def group_steps(context: Context, vm: NewVm, metadata: Mapping[str, str]) -> list[Step]:
+    """Return the steps that make a VM of images that are there: its group and its metadata."""
+    storage = context.storage
+    return [
+        # of a VM of that name that vm_manager removed
+        Step(storage.store_remove(vm.name)),
+        Step(storage.create_group(vm.name), undo=storage.remove_group(vm.name), exclusive=True),
+        *(Step(storage.add_to_group(vm.name, image)) for image in vm.images),
+        Step(storage.set_metadata(system_image(vm.name), metadata)),
+    ]
+
+
+def file_step(context: Context, name: str, domain_xml: str) -> Step:
+    """Return the step that puts the domain XML where the resource agent looks for it; SEAPATH's needs none."""
+    file = config_file(name)
+    return Step(context.hypervisor.write_file(file, domain_xml), undo=context.hypervisor.remove_file(file))
+
+
+def give_to_cluster(context: Context, view: View, found: Survey, vm: NewVm, lease: Lease) -> Steps[None]:
+    """Add the resource in one CIB change, and end the lease; from there on the VM stays."""
+    cluster, name = context.cluster(view.host, view.programs), vm.name
+    guards = [holding(cluster, lease)]
+    drop = Step(cluster.drop_lease(lease), commits=True)
+    if not vm.enable:
+        yield from change(Role.CONTROL, *guards, drop)
+        return
+    document = definition(
+        context,
+        name,
+        vm.settings,
+        agent=found.agent,
+        config=config_file(name),
+        observers=observers(context, view),
+        started=vm.start,
+    )
+    unsure = f"`vm-mgr repair -n {name}` finds out whether the cluster has taken VM {name}, and finishes or cleans it."
+    define = Step(cluster.define(document), commits=True, afterwards=unsure)
+    guards.append(Step(cluster.assert_absent([name])))
+    yield from change_definition(context, view, guards, define, [drop], made=lambda cib: cib.primitive(name) is not None)
+
+
+def observers(context: Context, view: View) -> list[str]:
+    """Return the cluster's full members that are no hypervisors, sorted."""
+    hypervisors = {machine.name for machine in context.site.hypervisors}
+    return sorted(
+        node.name for node in view.simulation.nodes.values() if node.kind == "member" and node.name not in hypervisors
+    )
