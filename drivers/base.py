@@ -44,6 +44,10 @@ class ClusterDriver(Driver):
         """Read what is running where, and what Pacemaker intends."""
 
     @abstractmethod
+    def foresee(self, cib: Cib) -> Command[Simulation]:
+        """Read what Pacemaker would do if this were the CIB."""
+
+    @abstractmethod
     def assert_unchanged(self, cib: Cib) -> Command[None]:
         """Fail with ``ConflictError`` when the configuration is no longer the given one."""
 
@@ -58,6 +62,10 @@ class ClusterDriver(Driver):
     @abstractmethod
     def take_lease(self, lease: Lease) -> Command[None]:
         """Put the lease into the CIB; fail with ``ConflictError`` when its VM has one already."""
+
+    @abstractmethod
+    def replace_lease(self, old: Lease, new: Lease) -> Command[None]:
+        """Put a lease in the place of another one of its VM; fail with ``ConflictError`` when that one is no longer there."""
 
     @abstractmethod
     def renew_lease(self, lease: Lease) -> Command[None]:

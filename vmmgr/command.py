@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vmmgr.errors import VmMgrError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from xml.etree import ElementTree as ET
 
     from vmmgr.remote.batch import Result
 
@@ -48,6 +49,8 @@ class Command(Generic[T_co]):
         stdin: A text document for the program's standard input.
         changes: Whether it changes anything; a command that only reads may be repeated and is run by ``--dry-run``.
         timeout: Seconds after which the node ends it.
+        edit: What it does to the CIB, done to the root of one; None where it leaves the CIB alone, or where nobody can foretell.
+        foretold: The value that a dry run takes for the answer of a command that changes something.
     """
 
     argv: tuple[str, ...]
@@ -55,6 +58,8 @@ class Command(Generic[T_co]):
     stdin: str | None = None
     changes: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    edit: Callable[[ET.Element], None] | None = None
+    foretold: Any = None
 
     def __str__(self) -> str:
         """Return the command ready to be pasted into a shell."""

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 from vmmgr.command import Command, succeeded
 from vmmgr.drivers.base import ClusterDriver
+from vmmgr.drivers.pacemaker import edits
 from vmmgr.drivers.pacemaker.cib import Cib, parse_cib
 from vmmgr.drivers.pacemaker.simulation import parse_simulation
 from vmmgr.errors import VmMgrError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vmmgr.model import Lease, Simulation
     from vmmgr.remote.batch import Result
 
 # EX_TEMPFAIL of sysexits.h, which our own guards end with, and cibadmin's answer to creating what exists (CRM_EX_EXISTS).
 _CONFLICT, _EXISTS = 75, 108
+# cibadmin's answer where nothing matches an XPath (CRM_EX_NOSUCH).
+_NO_SUCH = 105
 # crm and pcs are Python programs that read the whole CIB and may wait for a slow node: seconds for one change.
 _CHANGE_TIMEOUT = 60.0
 
@@ -36,6 +40,10 @@ class PacemakerDriver(ClusterDriver):
     def simulation(self) -> Command[Simulation]:
         return Command(self.renderer.argv("pacemaker/simulate"), parse_simulation)
 
+    def foresee(self, cib: Cib) -> Command[Simulation]:
+        document = ET.tostring(cib.root, encoding="unicode")
+        return Command(self.renderer.argv("pacemaker/foresee"), parse_simulation, stdin=document)
+
     def assert_unchanged(self, cib: Cib) -> Command[None]:
         admin_epoch, epoch = cib.epoch
         return self._guard("assert_unchanged", admin_epoch=admin_epoch, epoch=epoch)
@@ -47,32 +55,40 @@ class PacemakerDriver(ClusterDriver):
         return self._guard("assert_lease", vm=lease.vm, token=lease.token)
 
     def take_lease(self, lease: Lease) -> Command[None]:
-        argv = self.renderer.argv("pacemaker/lease_take")
-        return Command(argv, _no_conflict, stdin=self._lease_document(lease), changes=True)
+        argv, document = self.renderer.argv("pacemaker/lease_take"), self._lease_document(lease)
+        return Command(argv, _no_conflict, document, changes=True, edit=edits.lease_taken(document))
+
+    def replace_lease(self, old: Lease, new: Lease) -> Command[None]:
+        argv = self.renderer.argv("pacemaker/lease_replace", vm=old.vm, token=old.token)
+        document = self._lease_document(new)
+        return Command(argv, _replaced, document, changes=True, edit=edits.lease_replaced(document))
 
     def renew_lease(self, lease: Lease) -> Command[None]:
         argv = self.renderer.argv("pacemaker/lease_renew", vm=lease.vm, token=lease.token)
-        return Command(argv, succeeded, stdin=self._lease_document(lease), changes=True)
+        document = self._lease_document(lease)
+        return Command(argv, succeeded, document, changes=True, edit=edits.lease_replaced(document))
 
     def drop_lease(self, lease: Lease) -> Command[None]:
         argv = self.renderer.argv("pacemaker/lease_drop", vm=lease.vm, token=lease.token)
-        return Command(argv, succeeded, changes=True)
+        return Command(argv, succeeded, changes=True, edit=edits.deleted([f"vm-mgr-{lease.vm}"]))
 
     def define(self, document: str) -> Command[None]:
-        return self._change("define", document)
+        return self._change("define", edits.added(document), document)
 
     def delete(self, ids: Sequence[str]) -> Command[None]:
-        return self._change("delete", ids=ids)
+        return self._change("delete", edits.deleted(ids), ids=ids)
 
     def set_meta(self, vm: str, key: str, value: str) -> Command[None]:
-        return self._change("set_meta", vm=vm, key=key, value=value)
+        return self._change("set_meta", edits.meta_set(vm, key, value), vm=vm, key=key, value=value)
 
     def cleanup(self, vm: str) -> Command[None]:
-        return self._change("cleanup", vm=vm)
+        return self._change("cleanup", edits.forgotten(vm), vm=vm)
 
-    def _change(self, template: str, document: str | None = None, **values: Any) -> Command[None]:
+    def _change(
+        self, template: str, edit: Callable[[ET.Element], None], document: str | None = None, **values: Any
+    ) -> Command[None]:
         argv = self.renderer.argv(f"{self.folder}/{template}", **values)
-        return Command(argv, succeeded, stdin=document, changes=True, timeout=_CHANGE_TIMEOUT)
+        return Command(argv, succeeded, document, changes=True, timeout=_CHANGE_TIMEOUT, edit=edit)
 
     def _guard(self, template: str, **values: Any) -> Command[None]:
         return Command(self.renderer.argv(f"pacemaker/{template}", **values), _no_conflict)
@@ -80,6 +96,18 @@ class PacemakerDriver(ClusterDriver):
     def _lease_document(self, lease: Lease) -> str:
         value = json.dumps({"verb": lease.verb, "who": lease.who, "since": lease.since, "until": lease.until})
         return self.renderer.xml("pacemaker/lease", vm=lease.vm, token=lease.token, value=value)
+
+
+def _replaced(result: Result) -> None:
+    """Accept success.
+
+    Raises:
+        ConflictError: What was to be replaced is not there.
+        CommandFailedError: Anything else went wrong.
+    """
+    if result.exit_code == _NO_SUCH:
+        raise ConflictError(f"On {result.host}, the mark of the operation was taken away or replaced meanwhile.")
+    succeeded(result)
 
 
 def _no_conflict(result: Result) -> None:

@@ -17,6 +17,10 @@ from vmmgr.remote.batch import Result
 if TYPE_CHECKING:
     from .conftest import Subject
 
+SAMPLE_CIB = """<cib><configuration><crm_config><cluster_property_set id="vm-mgr-vm1"/></crm_config>
+<resources><primitive id="first"/><primitive id="vm1"/></resources><constraints/></configuration>
+<status><node_state><lrm><lrm_resource id="vm1"/></lrm></node_state></status></cib>"""
+EDITING = {"take_lease", "replace_lease", "renew_lease", "drop_lease", "define", "delete", "set_meta", "cleanup"}
 DOCUMENTS = {"document", "content", "domain_xml"}
 
 
@@ -160,6 +164,29 @@ def test_a_conflict_is_told_from_a_failure(both: tuple[Any, Any], method: str, c
             command.parse(answer(command, code, stderr=b"It exists\n"))
 
 
+def test_a_lease_that_is_gone_cannot_be_replaced(both: tuple[Any, Any]) -> None:
+    """Where another one stands, or none, that is a conflict: somebody was faster."""
+    for subject in both:
+        command = subject.command("replace_lease")
+        with pytest.raises(ConflictError, match="On hv1, the mark of the operation was taken away or replaced meanwhile"):
+            command.parse(answer(command, 105, stderr=b"No such device or address\n"))
+
+
+def test_what_changes_the_cib_foretells_it(both: tuple[Any, Any]) -> None:
+    """Every command of a cluster driver that changes something can do so to a copy of the CIB; both drivers do the same to it."""
+    for method in base.ClusterDriver.__abstractmethods__:
+        copies = []
+        for subject in both:
+            command = subject.command(method)
+            assert (command.edit is not None) is command.changes, method
+            cib = ET.fromstring(SAMPLE_CIB)
+            if command.edit:
+                command.edit(cib)
+            copies.append(ET.tostring(cib))
+        assert copies[0] == copies[1], method
+        assert (copies[0] == ET.tostring(ET.fromstring(SAMPLE_CIB))) is (method not in EDITING), method
+
+
 def test_a_lease_is_written_as_it_will_be_read(both: tuple[Any, Any]) -> None:
     """The document that marks an operation is read back as the same lease, whatever stands in it."""
     from vmmgr.drivers.pacemaker.cib import Cib
@@ -167,7 +194,7 @@ def test_a_lease_is_written_as_it_will_be_read(both: tuple[Any, Any]) -> None:
     from .conftest import ARGUMENTS
 
     for subject in both:
-        for method in ("take_lease", "renew_lease"):
+        for method in ("take_lease", "replace_lease", "renew_lease"):
             document = subject.command(method).stdin
             cib = Cib(ET.fromstring(f"<cib><configuration><crm_config>{document}</crm_config></configuration></cib>"))
             assert cib.leases() == {"vm1": ARGUMENTS["lease"]}

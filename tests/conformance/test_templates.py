@@ -50,8 +50,10 @@ RUNNABLE = (
 
 # Where else than in an option of its own a value may stand as a part of a word.
 PREFIXES = ("vm-mgr-", "vm-mgr.")
+LEASE = "//cluster_property_set[@id='vm-mgr-{vm}'][nvpair/@id='vm-mgr-{vm}-{token}']"
 WORDS = {
-    "pacemaker/lease_drop": "//cluster_property_set[@id='vm-mgr-{vm}'][nvpair/@id='vm-mgr-{vm}-{token}']",
+    "pacemaker/lease_drop": LEASE,
+    "pacemaker/lease_replace": LEASE,
     "pcs/set_meta": "{key}={value}",
 }
 # Tools that know neither "--" nor an option for it. What they are given are ids and names of meta attributes: the names of VMs are

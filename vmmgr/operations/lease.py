@@ -61,18 +61,14 @@ def refuse_unless_free(view: View, vm: str) -> None:
 
 def taking(cluster: ClusterDriver, view: View, lease: Lease) -> tuple[Step, ...]:
     """Return the steps that take a lease, if the configuration still is the one that was read."""
-    return Step(cluster.assert_unchanged(view.cib)), _mark(cluster, lease)
+    return Step(cluster.assert_unchanged(view.cib)), _mark(cluster, lease, cluster.take_lease(lease), cluster.drop_lease(lease))
 
 
 def taking_over(cluster: ClusterDriver, view: View, left: Lease, lease: Lease) -> tuple[Step, ...]:
     """Return the steps that put a lease in the place of one that was left; if the repair fails, that one comes back."""
     # somebody who took over at the same time has put his own there
-    put_back = _tolerating(cluster.take_lease(left))
-    return (
-        Step(cluster.assert_unchanged(view.cib)),
-        Step(cluster.drop_lease(left), undo=put_back),
-        _mark(cluster, lease),
-    )
+    put_back = _tolerating(cluster.replace_lease(lease, left))
+    return Step(cluster.assert_unchanged(view.cib)), _mark(cluster, lease, cluster.replace_lease(left, lease), put_back)
 
 
 def holding(cluster: ClusterDriver, lease: Lease) -> Step:
@@ -90,10 +86,10 @@ def holding(cluster: ClusterDriver, lease: Lease) -> Step:
     return Step(replace(command, parse=parse))
 
 
-def _mark(cluster: ClusterDriver, lease: Lease) -> Step:
+def _mark(cluster: ClusterDriver, lease: Lease, take: Command[None], undo: Command[None]) -> Step:
     return Step(
-        cluster.take_lease(lease),
-        undo=cluster.drop_lease(lease),
+        take,
+        undo=undo,
         holds=holding(cluster, lease).command,
         afterwards=f"If VM {lease.vm} is marked as unfinished, `vm-mgr repair -n {lease.vm}` finishes or cleans it.",
     )

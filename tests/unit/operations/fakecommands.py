@@ -74,6 +74,14 @@ class Commands(CephCommands):
     def do_simulate(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         return self.site.simulation(host)
 
+    def do_foresee(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        other = self.site.clone()
+        other.cib, other.broken = ET.fromstring(stdin), {}
+        for vm, run in other.runs.items():
+            if other.cib.find(f"status//lrm_resource[@id='{vm}']") is None:
+                run.failed = run.blocked = run.given_up = False
+        return other.simulation(host)
+
     def do_assert_unchanged(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         if arguments != [self.site.cib.get("admin_epoch"), self.site.cib.get("epoch")]:
             raise ExitError(75)
@@ -94,6 +102,18 @@ class Commands(CephCommands):
             raise ExitError(108, "Call failed: File exists")
         self.site.find("configuration/crm_config").append(document)
         self.site.edit()
+
+    def do_lease_replace(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        found = re.fullmatch(r"//cluster_property_set\[@id='([^']+)'\]\[nvpair/@id='([^']+)'\]", arguments[0])
+        assert found, arguments
+        self._writable(host)
+        config = self.site.find("configuration/crm_config")
+        for index, item in enumerate(config):
+            if item.get("id") == found[1] and item.find(f"nvpair[@id='{found[2]}']") is not None:
+                config[index] = ET.fromstring(stdin)
+                self.site.edit()
+                return
+        raise ExitError(105, "Call cib_replace failed: No such device or address")
 
     def do_lease_renew(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         pair = self.site.cib.find(f".//nvpair[@id='{arguments[0]}']")
@@ -221,9 +241,11 @@ def _arguments(argv: tuple[str, ...], name: str) -> list[str]:
 
 _PLAIN = {
     ("cibadmin", "--query"): "cib",
-    ("crm_simulate",): "simulate",
+    ("crm_simulate", "--live-check"): "simulate",
+    ("crm_simulate", "--xml-pipe"): "foresee",
     ("cibadmin", "--create"): "lease_take",
     ("cibadmin", "--delete"): "lease_drop",
+    ("cibadmin", "--replace"): "lease_replace",
     ("crm", "configure", "load", "xml", "update", "-"): "define",
     ("crm", "configure", "delete"): "delete",
     ("crm", "resource", "cleanup"): "cleanup",
@@ -252,7 +274,7 @@ def command_name(argv: tuple[str, ...]) -> str:
         return TEMPLATE_OF[argv[2]]
     if argv[:3] in {("crm", "resource", "meta"), ("pcs", "resource", "meta")}:
         return "set_meta"
-    words = [word for word in argv if not word.startswith("--") or argv[0] in {"cibadmin", "rm"}]
+    words = [word for word in argv if not word.startswith("--") or argv[0] in {"cibadmin", "crm_simulate", "rm"}]
     for length in range(6, 0, -1):
         if tuple(words[:length]) in _PLAIN:
             return _PLAIN[tuple(words[:length])]
