@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from vmmgr.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # A resource id must be an XML NCName, and SEAPATH's resource agent cuts a name at its first dot.
 _NEW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
@@ -89,6 +93,7 @@ class Lease:
         since: When it began, seconds since the epoch, by the node's clock.
         until: When it ends unless renewed, likewise.
         token: A random word that tells this operation's lease from any other.
+        notes: What a repair has to know besides, such as of which VM a clone is made.
     """
 
     vm: str
@@ -97,6 +102,7 @@ class Lease:
     since: int
     until: int
     token: str
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def system_image(vm: str) -> str:

@@ -177,6 +177,7 @@ def _lease(item: ET.Element) -> Lease | None:
     token = pair.get("id", "").removeprefix(f"{_LEASE_SET}{vm}-")
     try:
         value = json.loads(pair.get("value", ""))
-        return Lease(vm, str(value["verb"]), str(value["who"]), int(value["since"]), int(value["until"]), token)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        notes = {str(key): str(note) for key, note in value.get("notes", {}).items()}
+        return Lease(vm, str(value["verb"]), str(value["who"]), int(value["since"]), int(value["until"]), token, notes)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Lease(vm, "unknown operation", "somebody", 0, 0, token)

@@ -94,8 +94,10 @@ class PacemakerDriver(ClusterDriver):
         return Command(self.renderer.argv(f"pacemaker/{template}", **values), _no_conflict)
 
     def _lease_document(self, lease: Lease) -> str:
-        value = json.dumps({"verb": lease.verb, "who": lease.who, "since": lease.since, "until": lease.until})
-        return self.renderer.xml("pacemaker/lease", vm=lease.vm, token=lease.token, value=value)
+        value: dict[str, Any] = {"verb": lease.verb, "who": lease.who, "since": lease.since, "until": lease.until}
+        if lease.notes:
+            value["notes"] = dict(lease.notes)
+        return self.renderer.xml("pacemaker/lease", vm=lease.vm, token=lease.token, value=json.dumps(value))
 
 
 def _replaced(result: Result) -> None:

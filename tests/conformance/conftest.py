@@ -26,9 +26,9 @@ KINDS = {"cluster": base.ClusterDriver, "storage": base.StorageDriver, "hypervis
 ARGUMENTS: dict[str, Any] = {
     "cib": Cib(ET.fromstring('<cib admin_epoch="1" epoch="23" have-quorum="1"/>')),
     "ids": ("first", "second"),
-    "lease": Lease("vm1", "create", "ann@desk <b>", 1000, 1060, "abcd"),
+    "lease": Lease("vm1", "clone", "ann@desk <b>", 1000, 1060, "abcd", {"source": "vm2", "note": 'a "b" <c>\n'}),
     "old": Lease("vm1", "create", "bob@lab", 10, 70, "dcba"),
-    "new": Lease("vm1", "create", "ann@desk <b>", 1000, 1060, "abcd"),
+    "new": Lease("vm1", "clone", "ann@desk <b>", 1000, 1060, "abcd", {"source": "vm2", "note": 'a "b" <c>\n'}),
     "document": "<cib><configuration><resources><primitive id=\"new\"/></resources></configuration></cib>",
     "domain_xml": "<domain type='kvm'><name>größe</name></domain>",
     "content": "<domain type='kvm'/>",

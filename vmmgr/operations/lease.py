@@ -14,6 +14,8 @@ from vmmgr.operations.status import describe_lease
 from vmmgr.operations.steps import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmmgr.command import Command
     from vmmgr.drivers.base import ClusterDriver
     from vmmgr.operations.context import Context
@@ -28,9 +30,11 @@ class TakenOverError(VmMgrError):
     """The lease of this operation is gone: somebody took it for dead and repaired the VM."""
 
 
-def new_lease(context: Context, view: View, vm: str, verb: str, *, extra: float = 0) -> Lease:
+def new_lease(
+    context: Context, view: View, vm: str, verb: str, *, extra: float = 0, notes: Mapping[str, str] | None = None
+) -> Lease:
     """Make a lease for an operation; ``extra`` seconds are added for what it has to wait for."""
-    return Lease(vm, verb, context.who, view.now, view.now + TERM + int(extra), secrets.token_hex(4))
+    return Lease(vm, verb, context.who, view.now, view.now + TERM + int(extra), secrets.token_hex(4), notes or {})
 
 
 def renewed(lease: Lease, seconds_since_taken: float) -> Lease:

@@ -81,7 +81,8 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
             return None
         if left.until > view.now and not force:
             raise RefusedError(*lease_problems(view, name), "If you are sure that it is dead, use --force.")
-        lease = new_lease(context, view, name, f"repair after {left.verb.removeprefix('repair after ')}")
+        verb = f"repair after {left.verb.removeprefix('repair after ')}"
+        lease = new_lease(context, view, name, verb, notes=left.notes)
         yield from change(Role.CONTROL, *taking_over(context.cluster(view.host, view.programs), view, left, lease))
         return view, left, lease
 

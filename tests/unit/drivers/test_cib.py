@@ -132,6 +132,7 @@ def test_a_recorded_lease_is_read(cib: Any) -> None:
         "", "nonsense", "{", "[]", "3", "null", '"text"', "{}", '{"verb": "stop"}', "[" * 100_000,
         '{"verb": "stop", "who": "x", "since": "soon", "until": 1}', '{"verb": "stop", "who": "x", "since": Infinity, "until": 1}',
         '{"verb": "stop", "who": "x", "since": NaN, "until": 1}', '{"verb": "stop", "who": "x", "since": null, "until": 1}',
+        '{"verb": "stop", "who": "x", "since": 1, "until": 1, "notes": 3}', '{"verb": "stop", "who": "x", "since": 1, "until": 1, "notes": null}',
     ],
 )  # fmt: skip
 def test_a_lease_that_cannot_be_read_is_still_one(value: str) -> None:
