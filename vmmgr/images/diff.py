@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vmmgr.images.disk import DiskImage
 
-_BLOCK = 256 << 10  # bytes; smaller records are joined to blocks of at least this size
+_BLOCK = 256 << 10  # bytes; smaller records are joined to blocks of at least this size, larger ones are never copied
 
 
 class DiffStream:
@@ -39,8 +39,8 @@ class DiffStream:
         """Hexadecimal digest of the bytes yielded so far; after the last one, of the whole stream before compression."""
         return self._hash.hexdigest()
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the stream in blocks of 256 KiB to 4.3 MiB (the last may be smaller).
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        """Yield the stream: what is small in blocks of hardly more than 256 KiB, and large data, up to 4 MiB, as they were read.
 
         Raises:
             VmMgrError: The image cannot be read on; what was sent must be thrown away.
@@ -49,15 +49,20 @@ class DiffStream:
         parts: list[bytes | memoryview] = [b"rbd diff v1\n", struct.pack("<cQ", b"s", self._image.virtual_size)]
         pending = 0
         for offset, data in self._image.extents():
-            parts += struct.pack("<cQQ", b"w", offset, len(data)), data
+            parts.append(struct.pack("<cQQ", b"w", offset, len(data)))
+            if len(data) >= _BLOCK:
+                yield self._block(b"".join(parts))
+                yield self._block(data)
+                parts, pending = [], 0
+                continue
+            parts.append(data)
             pending += len(data)
             if pending >= _BLOCK:
-                yield self._block(parts)
+                yield self._block(b"".join(parts))
                 parts, pending = [], 0
-        yield self._block([*parts, b"e"])
+        yield self._block(b"".join([*parts, b"e"]))
 
-    def _block(self, parts: list[bytes | memoryview]) -> bytes:
-        block = b"".join(parts)
+    def _block(self, block: bytes | memoryview) -> bytes | memoryview:
         self._hash.update(block)
         self.size += len(block)
         if self._progress:
@@ -66,7 +71,7 @@ class DiffStream:
 
 
 class _Compressor(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
+    def compress(self, data: bytes | memoryview, /) -> bytes: ...
     def flush(self) -> bytes: ...
 
 
@@ -79,7 +84,7 @@ def available_compressions() -> tuple[str, ...]:
     return ("zstd", "gzip")
 
 
-def compress(stream: Iterable[bytes], method: str) -> Iterator[bytes]:
+def compress(stream: Iterable[bytes | memoryview], method: str) -> Iterator[bytes]:
     """Yield ``stream`` as one gzip file or one zstd frame, compressed fast rather than small.
 
     Raises:

@@ -149,11 +149,13 @@ def _compression(found: Survey) -> str:
     return "zstd" if both else "gzip"
 
 
-def _chunks(disk: DiskImage, method: str, sent: list[DiffStream]) -> Callable[[Callable[[int], None]], Iterator[bytes]]:
+def _chunks(
+    disk: DiskImage, method: str, sent: list[DiffStream]
+) -> Callable[[Callable[[int], None]], Iterator[bytes | memoryview]]:
     """Return what makes the stream once it is known how to show the progress; the stream itself goes into ``sent``."""
     from vmmgr.images import DiffStream, compress
 
-    def make(advance: Callable[[int], None]) -> Iterator[bytes]:
+    def make(advance: Callable[[int], None]) -> Iterator[bytes | memoryview]:
         sent.append(DiffStream(disk, advance))
         return iter(sent[0]) if method == "none" else compress(sent[0], method)
 

@@ -202,7 +202,7 @@ class Runner:
             result = self._remote.stream(host, request.command.argv, chunks, timeout=request.command.timeout)
         return request.command.parse(result)
 
-    def _renewing(self, chunks: Iterator[bytes], request: Stream) -> Iterator[bytes]:
+    def _renewing(self, chunks: Iterator[bytes | memoryview], request: Stream) -> Iterator[bytes | memoryview]:
         renewed = time.monotonic()
         for chunk in chunks:
             yield chunk

@@ -105,7 +105,7 @@ class Stream:
 
     where: Where
     command: Command[Any]
-    chunks: Callable[[Callable[[int], None]], Iterator[bytes]]
+    chunks: Callable[[Callable[[int], None]], Iterator[bytes | memoryview]]
     title: str
     total: int
     renew: Callable[[], Command[Any]]

@@ -22,6 +22,8 @@ OUTPUT_LIMIT = 64 << 20
 """Bytes of one stream that are accepted; no command of ours has a reason to write more."""
 
 _BLOCK = 1 << 16
+_PACKET = (32 << 10) - 64
+"""Bytes that Paramiko puts into one packet for OpenSSH's sshd, which takes 32 KiB with all that is around them."""
 _GRACE = 5.0
 """Seconds of silence after the command's end before a process that it left behind, holding the stream, is given up on."""
 
@@ -74,7 +76,7 @@ class _Collector(threading.Thread):
         return b"".join(self._blocks)
 
 
-def execute(channel: Channel, command: str, stdin: Iterable[bytes], *, limit: float) -> Output:
+def execute(channel: Channel, command: str, stdin: Iterable[bytes | memoryview], *, limit: float) -> Output:
     """Run a command with ``stdin`` as its input and return when it has ended.
 
     A command that ends before it has read everything is no error: its exit status and stderr tell why. What ``stdin``
@@ -110,14 +112,14 @@ def execute(channel: Channel, command: str, stdin: Iterable[bytes], *, limit: fl
     return Output(status, out.data, err.data, late=status is None and time.monotonic() >= deadline)
 
 
-def _send(channel: Channel, stdin: Iterable[bytes]) -> None:
+def _send(channel: Channel, stdin: Iterable[bytes | memoryview]) -> None:
     """Send all input and its end, unless the command ends first."""
     blocks = iter(stdin)
     while not channel.exit_status_ready() and (block := next(blocks, None)) is not None:
         try:
             start = 0
             while start < len(block):  # each call sends one packet as full as it may be; sendall would copy the rest every time
-                start += channel.send(block[start : start + _BLOCK])
+                start += channel.send(bytes(block[start : start + _PACKET]))
         except OSError:  # it has ended, the connection broke, or it does not read: the exit status will tell
             return
     try:

@@ -131,7 +131,7 @@ class Host:
         )
         raise BatchLostError(msg, results, line)
 
-    def stream(self, argv: Sequence[str], chunks: Iterable[bytes], *, timeout: float) -> Result:
+    def stream(self, argv: Sequence[str], chunks: Iterable[bytes | memoryview], *, timeout: float) -> Result:
         """Run one command as root with binary data as its input.
 
         A command that ends early ends the sending; its exit code and stderr tell why. If ``chunks`` raises, the
@@ -163,7 +163,7 @@ class Host:
             raise self._no_shell(output)
         return Result(self.name, line.argv, output.exit_status, output.stdout, stderr)
 
-    def _execute(self, arguments: str, stdin: Iterable[bytes], limit: float) -> Output:
+    def _execute(self, arguments: str, stdin: Iterable[bytes | memoryview], limit: float) -> Output:
         """Run the root shell with ``arguments`` in a channel of its own."""
         connection = self.connect()
         with self._slots:
@@ -173,7 +173,7 @@ class Host:
                 stdin = _after(f"{self._password}\n".encode(), stdin)
             return self._channel(connection, self._shell + arguments, stdin, limit)
 
-    def _channel(self, connection: Connection, command: str, stdin: Iterable[bytes], limit: float) -> Output:
+    def _channel(self, connection: Connection, command: str, stdin: Iterable[bytes | memoryview], limit: float) -> Output:
         from paramiko import SSHException
 
         from vmmgr.remote.channel import execute
@@ -216,6 +216,6 @@ class Host:
         )
 
 
-def _after(first: bytes, rest: Iterable[bytes]) -> Iterable[bytes]:
+def _after(first: bytes, rest: Iterable[bytes | memoryview]) -> Iterable[bytes | memoryview]:
     yield first
     yield from rest

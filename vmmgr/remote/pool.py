@@ -124,7 +124,7 @@ class Remote:
         }
         return {name: _answer(future) for name, future in work.items()}
 
-    def stream(self, host: str, argv: Sequence[str], chunks: Iterable[bytes], *, timeout: float) -> Result:
+    def stream(self, host: str, argv: Sequence[str], chunks: Iterable[bytes | memoryview], *, timeout: float) -> Result:
         """Run one command on one machine with binary data as its input; see ``Host.stream``."""
         return self._hosts[host].stream(argv, chunks, timeout=timeout)
 
