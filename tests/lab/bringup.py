@@ -79,6 +79,7 @@ def prepare(lab: Lab) -> None:
         cluster.prepare(lab, overlay, authkey)
         ceph.prepare(lab, node, overlay, secrets)
         hide(lab, node, overlay)
+        add_agent(lab, node, overlay)
 
 
 def identify(lab: Lab, node: Host, overlay: Overlay) -> None:
@@ -98,6 +99,13 @@ def hide(lab: Lab, node: Host, overlay: Overlay) -> None:
     for tool, packages in absent.TOOL_PACKAGES.items():
         if lab.options.tools not in ("both", tool):
             absent.hide_packages(overlay, packages)
+
+
+def add_agent(lab: Lab, node: Host, overlay: Overlay) -> None:
+    """Give a hypervisor SEAPATH's resource agent where it was chosen; observers have no agent for VMs at all."""
+    if lab.options.agent == "seapath" and node.role == "hypervisor":
+        script = (build.FILES / "seapath-agent.sh").read_text()
+        overlay.write("usr/lib/ocf/resource.d/seapath/VirtualDomain", script, mode=0o755)
 
 
 def raise_limits() -> None:

@@ -29,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--login", choices=plan.LOGINS, default="root", help="how clients log in (root)")
     up.add_argument("--tools", choices=plan.TOOLS, default="both", help="the cluster tools that the hosts have (both)")
     up.add_argument("--fencing", choices=("on", "off"), default="on", help="real fencing through simulated BMCs (on)")
+    up.add_argument("--agent", choices=plan.AGENTS, default="heartbeat",
+                    help="seapath: the hypervisors have SEAPATH's agent for VMs beside the usual one (heartbeat)")  # fmt: skip
     up.set_defaults(work=_up)
     down = commands.add_parser("down", parents=[named], help="remove the lab, also one that is half up")
     down.add_argument("--all", action="store_true", help="every lab of this base folder")
@@ -89,7 +91,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _up(values: argparse.Namespace) -> None:
-    options = Options(values.hosts, values.login, values.tools, values.fencing == "on")
+    options = Options(values.hosts, values.login, values.tools, values.fencing == "on", values.agent)
     with build.lock(f"lab-{values.name}", wait=False) as had:
         if not had:
             raise LabError(f"another command brings lab {values.name} up or down right now.")

@@ -92,6 +92,7 @@ def environment(lab: Lab) -> dict[str, str]:
         "LAB_LOGIN": lab.options.login,
         "LAB_TOOLS": lab.options.tools,
         "LAB_FENCING": "on" if lab.options.fencing else "off",
+        "LAB_AGENT": lab.options.agent,
         "LAB_LOGS": str(lab.folder / "log"),
         "LAB_SECRET_UUID": libvirt_secret_uuid(lab),
         "LAB_GUEST_TINY": str(lab.guests / "tiny.qcow2"),

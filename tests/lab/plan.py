@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FIRST_OCTET = 11  # of the hosts; guests take 100 and more
 LOGINS = ("root", "hardened")
 TOOLS = ("both", "crmsh", "pcs")
+AGENTS = ("heartbeat", "seapath")
 ROLES = ("hypervisor", "observer")
 DEFAULT_HOSTS = "2hv+1obs"
 
@@ -41,16 +42,20 @@ class Options:
     login: str = "root"
     tools: str = "both"
     fencing: bool = True
+    agent: str = "heartbeat"
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as plain JSON values."""
         hosts = [f"{host.name}:{host.role}" for host in self.hosts]
-        return {"hosts": ",".join(hosts), "login": self.login, "tools": self.tools, "fencing": self.fencing}
+        return {
+            "hosts": ",".join(hosts), "login": self.login, "tools": self.tools, "fencing": self.fencing, "agent": self.agent,
+        }  # fmt: skip
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Options:
         """Return the options that ``to_json`` wrote."""
-        return cls(parse_hosts(values["hosts"]), values["login"], values["tools"], values["fencing"])
+        hosts = parse_hosts(values["hosts"])
+        return cls(hosts, values["login"], values["tools"], values["fencing"], values.get("agent", "heartbeat"))
 
 
 @dataclass(frozen=True)

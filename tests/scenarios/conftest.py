@@ -1,4 +1,4 @@
-"""The sites that the scenarios run on: both cluster tools, both kinds of login, two and three hypervisors."""
+"""The sites that the scenarios run on: both cluster tools, logins and resource agents, two and three hypervisors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 SITES = {
     "crmsh-root": ["--login", "root", "--tools", "crmsh"],
     "pcs-hardened": ["--login", "hardened", "--tools", "pcs"],
-    "crmsh-hardened": ["--login", "hardened", "--tools", "crmsh", "--fencing", "off"],
+    # as SEAPATH's playbooks leave a site
+    "crmsh-hardened": ["--login", "hardened", "--tools", "crmsh", "--fencing", "off", "--agent", "seapath"],
     "pcs-root": ["--login", "root", "--tools", "pcs", "--fencing", "off"],
-    "three": ["--login", "hardened", "--tools", "both", "--hosts", "3hv"],
+    "three": ["--login", "hardened", "--tools", "both", "--hosts", "3hv", "--agent", "seapath"],
 }
 # One after the other: two labs at a time would need twice the memory, and two cores do not make them faster.
 CHOSEN = os.environ.get("VMMGR_LAB_SITES", ",".join(SITES)).split(",")

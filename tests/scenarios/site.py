@@ -109,6 +109,11 @@ class LabSite:
         return self.environ["LAB_OBSERVERS"].split()
 
     @property
+    def agent(self) -> str:
+        """The provider of the resource agent that vm-mgr has to choose here."""
+        return self.environ["LAB_AGENT"]
+
+    @property
     def anywhere(self) -> str:
         """A host that stays up in every test."""
         return (self.observers or self.hypervisors)[-1]

@@ -65,7 +65,7 @@ def test_mac_spells_the_address() -> None:
 
 def test_options_survive_json() -> None:
     """What ``up`` writes down is what a later ``up`` compares with."""
-    options = Options(parse_hosts("3hv"), "hardened", "pcs", fencing=False)
+    options = Options(parse_hosts("3hv"), "hardened", "pcs", fencing=False, agent="seapath")
     assert Options.from_json(options.to_json()) == options
 
 
