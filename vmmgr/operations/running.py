@@ -36,7 +36,9 @@ def _set_role(context: Context, name: str, wanted: Status, *, wait: bool, timeou
     check_known_name(name)
 
     def attempt() -> Steps[View]:
-        view = yield from observe(context, to_change=True)
+        view = yield from observe(context, to_change=True, disks=False)
+        if not view.resource(name):  # disabled, or unknown: its disks tell
+            view = yield from observe(context, to_change=True)
         refuse_unless_free(view, name)
         resource = refuse_unless_enabled(view, name)
         state = state_of(view, name)

@@ -38,6 +38,8 @@ def _status_without_resource(view: View, name: str) -> Status:
 
 
 def _storage_details(view: View, name: str) -> tuple[str, ...]:
+    if not view.disks_known:
+        return ()
     has_group, has_image = name in view.groups, system_image(name) in view.images
     if has_group != has_image:
         return ("incomplete: no group" if has_image else f"incomplete: no image {system_image(name)}",)

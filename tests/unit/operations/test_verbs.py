@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakesite import FakeSite
 from journeys import journey
 from workbench import Bench, add_vm, creating
 
+from vmmgr.errors import RefusedError
 from vmmgr.model import Status, VmState
 from vmmgr.operations.definition import Settings
 from vmmgr.operations.listing import list_vms, vm_status
@@ -158,6 +159,30 @@ def test_reading_costs_one_exec(clock: Clock) -> None:
     assert bench.run(lambda context: vm_status(context, "b")) == VmState("b", Status.STARTED, "hv1")
     assert dict(bench.remote.execs) == {"obs1": 1}
     assert bench.remote.connected == ["obs1"]
+
+
+@pytest.mark.parametrize(("operation", "status"), [(stop, Status.STOPPED), (start, Status.STARTED)])
+def test_start_and_stop_do_without_ceph(clock: Clock, operation: Any, status: Status) -> None:
+    """Neither asks Ceph anything, so a VM can be stopped while Ceph does not answer, and its state is told without disks."""
+    site = FakeSite()
+    add_vm(site, "web", running=operation is stop)
+    bench = Bench(site, clock)
+    assert bench.run(lambda context: operation(context, "web")) == VmState(
+        "web", status, "hv1" if status is Status.STARTED else None
+    )
+    assert not {event.argv[0] for event in bench.remote.log} & {"rbd", "rados", "ceph"}
+
+
+def test_start_of_a_disabled_vm_looks_at_its_disks(clock: Clock) -> None:
+    """Only for what the cluster does not know does Ceph say whether it is disabled or unknown."""
+    site = FakeSite()
+    add_vm(site, "web", enabled=False)
+    bench = Bench(site, clock)
+    with pytest.raises(RefusedError, match="VM web is disabled"):
+        bench.run(lambda context: start(context, "web"))
+    with pytest.raises(RefusedError, match="There is no VM nobody"):
+        bench.run(lambda context: start(context, "nobody"))
+    assert dict(bench.remote.execs) == {"obs1": 2}
 
 
 def test_starting_what_runs_changes_nothing(clock: Clock) -> None:
