@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vmmgr.command import Command
+    from vmmgr.disks import Disks
     from vmmgr.drivers.libvirt.host import Hypervisor
     from vmmgr.drivers.pacemaker.cib import Cib
     from vmmgr.model import Lease, Simulation
@@ -144,12 +145,29 @@ class StorageDriver(Driver):
         """Remove a group and leave its images; nothing happens if there is none."""
 
     @abstractmethod
+    def rename_image(self, image: str, destination: str) -> Command[None]:
+        """Give an image another name; fail if there is one of that name. It stays in its group."""
+
+    @abstractmethod
+    def disks(self, vm: str, *, usage: bool = False) -> Command[Disks]:
+        """Read all about the disks of a VM; it has none when there are no images of its name and no group.
+
+        Args:
+            vm: The VM.
+            usage: Whether to read what each snapshot uses, too; a process more for each disk.
+        """
+
+    @abstractmethod
     def metadata(self, image: str) -> Command[dict[str, str]]:
         """Read all metadata of an image."""
 
     @abstractmethod
     def set_metadata(self, image: str, metadata: Mapping[str, str]) -> Command[None]:
         """Set some metadata of an image."""
+
+    @abstractmethod
+    def unset_metadata(self, image: str, keys: Sequence[str]) -> Command[None]:
+        """Remove some metadata of an image, those of them that are there."""
 
     @abstractmethod
     def watchers(self, image: str) -> Command[tuple[str, ...]]:
@@ -170,6 +188,54 @@ class StorageDriver(Driver):
     @abstractmethod
     def purge_snapshots(self, image: str) -> Command[None]:
         """Remove all snapshots of an image."""
+
+    @abstractmethod
+    def create_snapshot(self, image: str, snapshot: str) -> Command[None]:
+        """Take a snapshot of an image; fail if it has one of that name."""
+
+    @abstractmethod
+    def remove_snapshot(self, image: str, snapshot: str) -> Command[None]:
+        """Remove a snapshot of an image that is not protected; nothing happens if there is none."""
+
+    @abstractmethod
+    def rollback_snapshot(self, image: str, snapshot: str) -> Command[None]:
+        """Give an image the content that it had at a snapshot; nobody may have it open."""
+
+    @abstractmethod
+    def create_group_snapshot(self, group: str, snapshot: str) -> Command[None]:
+        """Take a snapshot of all images of a group at one instant; fail if it has one of that name."""
+
+    @abstractmethod
+    def remove_group_snapshot(self, group: str, snapshot: str) -> Command[None]:
+        """Remove a snapshot of a group from all its images; nothing happens if there is none."""
+
+    @abstractmethod
+    def rollback_group_snapshot(self, group: str, snapshot: str) -> Command[None]:
+        """Give the images of a group the content that they had at its snapshot; nobody may have one open."""
+
+    @abstractmethod
+    def clone_image(self, image: str, snapshot: str, destination: str) -> Command[None]:
+        """Make an image that shares the data of a snapshot, with the metadata that the image has now; fail if the name is taken.
+
+        The snapshot must be one of the image's own, not of a group; it can be removed at once, the image not until the clone
+        is flattened.
+        """
+
+    @abstractmethod
+    def flatten(self, image: str) -> Command[None]:
+        """Copy what a clone shares with its parent, and end when it depends on it no more; fail if it has no parent."""
+
+    @abstractmethod
+    def flatten_later(self, image: str) -> Command[None]:
+        """Let the storage flatten a clone in the background; nothing happens if it has no parent."""
+
+    @abstractmethod
+    def records_put(self, vm: str, document: str) -> Command[None]:
+        """Write down what is to be known of a VM's snapshots; ``disks`` reads it."""
+
+    @abstractmethod
+    def records_remove(self, vm: str) -> Command[None]:
+        """Remove what was written down of a VM's snapshots, if anything was."""
 
     @abstractmethod
     def store_get(self, vm: str) -> Command[str]:

@@ -5,30 +5,22 @@ That is vm_manager's layout, so that either tool manages the VMs of the other. S
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.command import Command, CommandFailedError, succeeded, text_of
-from vmmgr.drivers.base import StorageDriver
+from vmmgr.drivers.rbd.commands import NO_SUCH_IMAGE, STREAM, SURVEY, json_of
+from vmmgr.drivers.rbd.disks import parse_disks
+from vmmgr.drivers.rbd.snapshots import RbdSnapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import TypeVar
+    from collections.abc import Mapping, Sequence
 
+    from vmmgr.disks import Disks
     from vmmgr.remote.batch import Result
 
-    T = TypeVar("T")
 
-# Seconds: for a question, which a client asks for ever while Ceph's monitors have no quorum; for what touches each object of
-# an image; and for a stream of any size over any link.
-_READ, _LONG, _STREAM = 15.0, 600.0, 24 * 3600.0
-_NO_SUCH_IMAGE = 2  # ENOENT
-
-
-class Rbd(StorageDriver):
+class Rbd(RbdSnapshots):
     """Builds ``rbd``, ``ceph`` and ``rados`` commands for one pool."""
-
-    folder = "rbd"
 
     def groups(self) -> Command[frozenset[str]]:
         return self._read("groups", _names)
@@ -37,14 +29,14 @@ class Rbd(StorageDriver):
         return self._read("images", _names)
 
     def monitors(self) -> Command[tuple[tuple[str, int], ...]]:
-        return Command(self.renderer.argv("rbd/monitors"), _json(_monitor_addresses, of=dict))
+        return Command(self.renderer.argv("rbd/monitors"), json_of(_monitor_addresses, of=dict))
 
     def create_image(self, image: str, size: int) -> Command[None]:
         return self._change("create_image", image=image, size=size)
 
     def import_image(self, image: str, compression: str) -> Command[str]:
         argv = self.renderer.argv("rbd/import_diff", pool=self.pool, image=image, compression=compression)
-        return Command(argv, lambda result: text_of(result).strip(), changes=True, timeout=_STREAM)
+        return Command(argv, lambda result: text_of(result).strip(), changes=True, timeout=STREAM)
 
     def remove_image(self, image: str) -> Command[None]:
         return self._change("remove_image", image=image)
@@ -61,6 +53,13 @@ class Rbd(StorageDriver):
     def remove_group(self, group: str) -> Command[None]:
         return self._change("remove_group", group=group)
 
+    def rename_image(self, image: str, destination: str) -> Command[None]:
+        return self._change("rename_image", image=image, destination=destination)
+
+    def disks(self, vm: str, *, usage: bool = False) -> Command[Disks]:
+        argv = self.renderer.argv("rbd/disks", pool=self.pool, vm=vm, usage="yes" if usage else "no")
+        return Command(argv, lambda result: parse_disks(result, self.pool, vm), timeout=SURVEY)
+
     def metadata(self, image: str) -> Command[dict[str, str]]:
         def parse(pairs: Any) -> dict[str, str]:
             return {str(key): str(value) for key, value in pairs.items()}
@@ -70,6 +69,9 @@ class Rbd(StorageDriver):
 
     def set_metadata(self, image: str, metadata: Mapping[str, str]) -> Command[None]:
         return self._change("set_metadata", image=image, metadata=metadata)
+
+    def unset_metadata(self, image: str, keys: Sequence[str]) -> Command[None]:
+        return self._change("unset_metadata", image=image, keys=keys)
 
     def watchers(self, image: str) -> Command[tuple[str, ...]]:
         def parse(status: Any) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ class Rbd(StorageDriver):
 
     def store_get(self, vm: str) -> Command[str]:
         def parse(result: Result) -> str:
-            if result.exit_code == _NO_SUCH_IMAGE:
+            if result.exit_code == NO_SUCH_IMAGE:
                 return ""
             succeeded(result)
             try:
@@ -113,44 +115,6 @@ class Rbd(StorageDriver):
 
     def store_remove(self, vm: str) -> Command[None]:
         return self._change("store_remove", vm=vm)
-
-    def _read(
-        self,
-        template: str,
-        parse: Callable[[Any], T],
-        *,
-        of: type = list,
-        missing: T | None = None,
-        empty: bytes = b"",
-        **values: str,
-    ) -> Command[T]:
-        argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)
-        return Command(argv, _json(parse, of=of, missing=missing, empty=empty), timeout=_READ)
-
-    def _change(self, template: str, document: str | None = None, **values: Any) -> Command[None]:
-        argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)
-        return Command(argv, succeeded, stdin=document, changes=True, timeout=_LONG)
-
-
-def _json(parse: Callable[[Any], T], *, of: type, missing: T | None = None, empty: bytes = b"") -> Callable[[Result], T]:
-    """Read a JSON document of the type ``of`` and hand it to ``parse``.
-
-    ``missing`` is the value for what does not exist, where that is no failure; ``empty`` is what an empty answer stands for.
-    """
-
-    def read(result: Result) -> T:
-        if missing is not None and result.exit_code == _NO_SUCH_IMAGE and not result.timed_out:
-            return missing
-        succeeded(result)
-        try:
-            document = json.loads((result.stdout or empty).decode())
-            if not isinstance(document, of):
-                raise TypeError(f"not a {of.__name__}")
-            return parse(document)
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            raise CommandFailedError(result) from error
-
-    return read
 
 
 def _names(items: Any) -> frozenset[str]:

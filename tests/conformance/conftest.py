@@ -34,6 +34,7 @@ ARGUMENTS: dict[str, Any] = {
     "content": "<domain type='kvm'/>",
     "metadata": {"vm_name": "vm1", "note": "-rf"},
     "vm": "vm1", "key": "target-role", "value": "Stopped", "image": "system_vm1", "group": "vm1", "snapshot": "before",
+    "destination": "system_vm2", "keys": ("note", "-rf"), "usage": True,
     "size": 1 << 30, "compression": "none", "file": "/etc/pacemaker/vm1.xml", "timeout": 30.0,
 }  # fmt: skip
 

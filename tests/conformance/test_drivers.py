@@ -58,7 +58,8 @@ def test_every_command_has_a_sensible_deadline(subject: Any) -> None:
     for method, command in each(subject):
         assert 0 < command.timeout <= 24 * 3600, method
         if subject.reads(method):
-            assert command.timeout <= DEFAULT_TIMEOUT, method
+            # about all disks of a VM there are many questions, of which the first ends soon if there is no answer
+            assert command.timeout <= DEFAULT_TIMEOUT * (3 if method == "disks" else 1), method
         if method == "import_image":
             assert command.timeout >= 3600
 

@@ -6,29 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from fakesite import Image
+from fakesnapshots import ExitError, SnapshotCommands
 
 if TYPE_CHECKING:
-    from fakesite import FakeSite, Host
+    from fakesite import Host
 
 
-class ExitError(Exception):
-    """A tool ends with an exit code other than 0."""
-
-    def __init__(self, code: int, said: str = "") -> None:
-        super().__init__(said)
-        self.code, self.said = code, said
-
-
-class CephCommands:
+class CephCommands(SnapshotCommands):
     """Images, groups, and the store of objects; each method has a template's name."""
-
-    def __init__(self, site: FakeSite) -> None:
-        self.site = site
-
-    def _image(self, options: dict[str, str]) -> Image:
-        if options["image"] not in self.site.images:
-            raise ExitError(2, f"rbd: error opening image {options['image']}: (2) No such file or directory")
-        return self.site.images[options["image"]]
 
     def do_groups(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         return json.dumps(sorted(self.site.groups))
@@ -51,7 +36,7 @@ class CephCommands:
             return
         if image.watchers:
             raise ExitError(16, "rbd: error: image still has watchers")
-        if image.snapshots or image.clones:
+        if image.snapshots or self._children(arguments[1]):
             raise ExitError(39, "rbd: image has snapshots - these must be deleted with 'rbd snap purge'")
         if any(arguments[1] in members for members in self.site.groups.values()):
             raise ExitError(31, "rbd: error: image belongs to a group")
@@ -69,6 +54,8 @@ class CephCommands:
         self.site.groups[options["group"]].add(options["image"])
 
     def do_remove_group(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        for name in list(self.site.group_snapshots.pop(arguments[1], ())):
+            self._forget(arguments[1], name)
         self.site.groups.pop(arguments[1], None)
 
     def do_metadata(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
@@ -83,20 +70,29 @@ class CephCommands:
         return json.dumps({"watchers": [{"address": address} for address in self._image(options).watchers]})
 
     def do_snapshots(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
-        return json.dumps([{"name": name, "protected": str(on).lower()} for name, on in self._image(options).snapshots])
+        return json.dumps(self._described(self._image(options)))
 
     def do_children(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
-        return json.dumps([{"pool": "rbd", "image": clone} for clone in self._image(options).clones])
+        self._image(options)
+        return json.dumps([{"pool": "rbd", "image": clone} for clone in self._children(options["image"])])
 
-    def do_unprotect(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        image = self._image(options)
-        image.snapshots = [(name, on and name != options["snap"]) for name, on in image.snapshots]
+    def do_unset_metadata(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        metadata = self._image({"image": arguments[1]}).metadata
+        for key in arguments[2:]:
+            metadata.pop(key, None)
 
-    def do_purge_snapshots(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        image = self._image(options)
-        if any(protected for _, protected in image.snapshots):
-            raise ExitError(16, "rbd: error removing snapshot(s), which are protected")
-        image.snapshots = []
+    def do_rename_image(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        self._image(options)
+        old, new = options["image"], options["dest"]
+        if new in self.site.images:
+            raise ExitError(17, "rbd: rename error: (17) File exists")
+        self.site.images[new] = self.site.images.pop(old)
+        for members in self.site.groups.values():
+            if old in members:
+                members.symmetric_difference_update({old, new})
+        for image in self.site.images.values():
+            if image.parent and image.parent[0] == old:
+                image.parent = new, image.parent[1]
 
     def do_store_get(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         if arguments[1] not in self.site.store:
@@ -108,3 +104,8 @@ class CephCommands:
 
     def do_store_remove(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         self.site.store.pop(arguments[1], None)
+
+    do_records_put = do_store_put
+
+    def do_records_remove(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        self.site.store.pop(f"vm-mgr-snapshots.{arguments[1]}", None)

@@ -37,11 +37,12 @@ RENDERER = RememberingRenderer()
 _SAMPLE = {
     "vm": "x", "token": "t", "ids": ["i"], "tools": ["crm"], "admin_epoch": "0", "epoch": "0", "pool": "p", "image": "i",
     "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
+    "usage": "no", "keys": ["k"],
 }  # fmt: skip
 _SCRIPTS = (
     "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
     "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
-    "pcs/define", "pcs/delete",
+    "pcs/define", "pcs/delete", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
     "rbd/import_diff", "rbd/remove_group", "rbd/remove_image", "rbd/set_metadata", "rbd/store_get", "rbd/store_remove",
 )  # fmt: skip
 TEMPLATE_OF = {RENDERER.argv(name, **_SAMPLE)[2]: name.split("/")[1] for name in _SCRIPTS}
@@ -261,6 +262,16 @@ _PLAIN = {
     ("rbd", "image-meta", "list"): "metadata",
     ("rbd", "status"): "watchers",
     ("rbd", "snap", "ls"): "snapshots",
+    ("rbd", "snap", "create"): "create_snapshot",
+    ("rbd", "snap", "rm"): "remove_snapshot",
+    ("rbd", "snap", "rollback"): "rollback_snapshot",
+    ("rbd", "group", "snap", "create"): "create_group_snapshot",
+    ("rbd", "group", "snap", "rm"): "remove_group_snapshot",
+    ("rbd", "group", "snap", "rollback"): "rollback_group_snapshot",
+    ("rbd", "clone"): "clone_image",
+    ("rbd", "flatten"): "flatten",
+    ("ceph", "rbd", "task", "add", "flatten"): "flatten_later",
+    ("rbd", "rename"): "rename_image",
     ("rbd", "snap", "purge"): "purge_snapshots",
     ("rbd", "snap", "unprotect"): "unprotect",
     ("rbd", "children"): "children",
@@ -274,6 +285,8 @@ def command_name(argv: tuple[str, ...]) -> str:
         return TEMPLATE_OF[argv[2]]
     if argv[:3] in {("crm", "resource", "meta"), ("pcs", "resource", "meta")}:
         return "set_meta"
+    if argv[0] == "rados" and argv[3].startswith("vm-mgr-snapshots."):
+        return f"records_{argv[2]}"
     words = [word for word in argv if not word.startswith("--") or argv[0] in {"cibadmin", "crm_simulate", "rm"}]
     for length in range(6, 0, -1):
         if tuple(words[:length]) in _PLAIN:

@@ -14,15 +14,34 @@ SECRET = ("11111111-2222-3333-4444-555555555555", "client.libvirt secret")
 
 
 @dataclass
+class Snapshot:
+    """A snapshot of an image: ``name`` is what the user called it, whether it is the image's own, its group's or in the trash."""
+
+    id: int
+    name: str
+    data: str
+    time: int
+    protected: bool = False
+    kind: str = "user"
+
+    def described(self) -> tuple[str, ...]:
+        return (self.kind, self.name, self.data, "protected" if self.protected else "")
+
+
+@dataclass
 class Image:
-    """An RBD image."""
+    """An RBD image; ``parent`` is the image and the snapshot that it depends on, ``clones`` are others that depend on it."""
 
     size: int
     data: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     watchers: list[str] = field(default_factory=list)
-    snapshots: list[tuple[str, bool]] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
     clones: list[str] = field(default_factory=list)
+    parent: tuple[str, int] | None = None
+
+    def snapshot(self, name: str, kind: str = "user") -> Snapshot | None:
+        return next((item for item in self.snapshots if (item.name, item.kind) == (name, kind)), None)
 
 
 @dataclass
@@ -75,6 +94,8 @@ class FakeSite:
         )
         self.images: dict[str, Image] = {}
         self.groups: dict[str, set[str]] = {}
+        self.group_snapshots: dict[str, dict[str, str]] = {}
+        self.snapshot_ids = 3
         self.store: dict[str, str] = {}
         self.runs: dict[str, Run] = {}
         self.seconds = 0.0
@@ -122,6 +143,18 @@ class FakeSite:
         sets = self.find("configuration/crm_config").iterfind("cluster_property_set")
         return [item.get("id", "").removeprefix("vm-mgr-") for item in sets if item.get("id", "").startswith("vm-mgr-")]
 
+    def take(self, image: str, name: str, *, protected: bool = False, kind: str = "user") -> None:
+        """Take a snapshot of an image."""
+        self.snapshot_ids += 1
+        item, time = self.images[image], EPOCH_START + int(self.seconds)
+        item.snapshots.append(Snapshot(self.snapshot_ids, name, item.data, time, protected, kind))
+
+    def take_group(self, group: str, name: str) -> None:
+        """Take a snapshot of a group."""
+        self.group_snapshots.setdefault(group, {})[name] = "ok"
+        for image in sorted(self.groups[group]):
+            self.take(image, name, kind="group")
+
     def clone(self) -> FakeSite:
         """Return a copy that has nothing in common with this one."""
         return pickle.loads(pickle.dumps(self))  # type: ignore[no-any-return]
@@ -132,10 +165,17 @@ class FakeSite:
         parts = {
             "cib": sorted(ET.tostring(item, encoding="unicode").strip() for item in self.cib.iterfind("configuration/*/*")),
             "images": {
-                name: (image.size, image.data, dict(image.metadata), list(image.snapshots))
+                name: (
+                    image.size,
+                    image.data,
+                    dict(image.metadata),
+                    [item.described() for item in image.snapshots],
+                    image.parent,
+                )
                 for name, image in self.images.items()
             },
             "groups": {name: set(members) for name, members in self.groups.items()},
+            "group snapshots": {name: dict(found) for name, found in self.group_snapshots.items() if found},
             "store": dict(self.store),
             "files": files,
             "running": sorted(vm for vm, run in self.runs.items() if run.node),

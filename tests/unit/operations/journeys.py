@@ -82,7 +82,9 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
     if name == "enable":
         Bench(site, clock).run(lambda context: disable(context, "web"))
     if verb == "remove":
-        site.images["system_web"].snapshots = [("old", True), ("new", False)]
+        site.take("system_web", "old", protected=True)
+        site.take("system_web", "new")
+        site.take_group("web", "both")
     operations: dict[str, Callable[[Context], Steps[Any]]] = {
         "create": creating(disk, disks=2, enable=kind != "disabled", start=kind != "stopped"),
         "start": lambda context: start(context, "web"),
