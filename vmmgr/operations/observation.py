@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.command import Command, CommandFailedError, text_of
 from vmmgr.errors import ConnectError, RefusedError, VmMgrError
 from vmmgr.model import DATA_PREFIX, SYSTEM_PREFIX, system_image
-from vmmgr.operations.steps import NextControl, Read, Role, Say
+from vmmgr.operations.steps import NextControl, Read, ReadEach, Role, Say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmmgr.drivers.pacemaker.cib import Cib
     from vmmgr.model import Lease, Resource, Simulation
     from vmmgr.operations.context import Context
-    from vmmgr.operations.steps import Steps
+    from vmmgr.operations.steps import Steps, Where
     from vmmgr.remote import Result
 
 
@@ -48,6 +50,7 @@ class View:
         images: The names of all RBD images.
         more: The values of the further commands that were asked for.
         disks_known: Whether the storage was asked; otherwise there are no groups and images here, and that means nothing.
+        beside: What was asked on other hosts at the same time: for each its values, or the error that it met.
     """
 
     host: str
@@ -59,6 +62,7 @@ class View:
     images: frozenset[str]
     more: tuple[Any, ...] = ()
     disks_known: bool = True
+    beside: Mapping[Where, list[Any] | VmMgrError] = field(default_factory=dict)
 
     @property
     def leases(self) -> dict[str, Lease]:
@@ -88,12 +92,18 @@ class View:
 
 
 def observe(
-    context: Context, *, to_change: bool = False, disks: bool = True, more: tuple[Command[Any], ...] = ()
+    context: Context,
+    *,
+    to_change: bool = False,
+    disks: bool = True,
+    more: tuple[Command[Any], ...] = (),
+    beside: Mapping[Where, tuple[Command[Any], ...]] | None = None,
 ) -> Steps[View]:
-    """Read the site from a control host whose partition has quorum; ``more`` is read in the same exec.
+    """Read the site from a control host whose partition has quorum.
 
-    Where none has it, a change is refused, and a reading goes on with what the last one says, and says so. Without ``disks``
-    the storage is not asked, which takes half of the time and needs no Ceph that answers.
+    ``more`` is read in the same exec, ``beside`` at the same time on the hosts that it names; no error of theirs is raised.
+    Where no host has quorum, a change is refused, and a reading goes on with what the last one says, and says so. Without
+    ``disks`` the storage is not asked, which takes half of the time and needs no Ceph that answers.
 
     Raises:
         RefusedError: Something is to be changed, and there is no quorum.
@@ -102,10 +112,11 @@ def observe(
     context.approach()
     stale: View | None = None
     failure: VmMgrError | None = None
+    told: dict[Where, list[Any] | VmMgrError] = {}
     another = True
     while another:
         try:
-            view = yield from _read(context, more, disks=disks)
+            view = yield from _read(context, more, {} if told else beside or {}, told, disks=disks)
             if view.cib.quorate:
                 return view
             stale = view
@@ -132,15 +143,32 @@ def look_again(context: Context, view: View) -> Steps[View]:
     return replace(view, cib=values[0], simulation=values[1])
 
 
-def _read(context: Context, more: tuple[Command[Any], ...], *, disks: bool) -> Steps[View]:
+def _read(
+    context: Context,
+    more: tuple[Command[Any], ...],
+    beside: Mapping[Where, tuple[Command[Any], ...]],
+    told: dict[Where, list[Any] | VmMgrError],
+    *,
+    disks: bool,
+) -> Steps[View]:
+    """Read once; the answers of the other hosts go into ``told``, for they stand whatever the control host says."""
     reader, storage = context.reader, context.storage
     programs = sorted(set(context.cluster_programs.values()))
     node = Command(context.renderer.argv("pacemaker/node", tools=programs), _parse_node)
     pacemaker = (_named("Pacemaker", reader.cib()), _named("Pacemaker", reader.simulation()))
     ceph = (_named("Ceph", storage.groups()), _named("Ceph", storage.images())) if disks else ()
-    (host, now, tools), cib, simulation, *values = yield Read(Role.CONTROL, (node, *pacemaker, *ceph, *more))
+    commands = (node, *pacemaker, *ceph, *more)
+    if beside:
+        answers = yield ReadEach({Role.CONTROL: commands, **beside})
+        answer = answers.pop(Role.CONTROL)
+        told.update(answers)
+        if isinstance(answer, VmMgrError):
+            raise answer
+    else:
+        answer = yield Read(Role.CONTROL, commands)
+    (host, now, tools), cib, simulation, *values = answer
     groups, images, *rest = values if disks else (frozenset(), frozenset(), *values)
-    return View(host, now, tools, cib, simulation, groups, images, tuple(rest), disks_known=disks)
+    return View(host, now, tools, cib, simulation, groups, images, tuple(rest), disks, told)
 
 
 def _parse_node(result: Result) -> tuple[str, int, frozenset[str]]:

@@ -154,16 +154,28 @@ class Runner:
         (result,) = self._run(where, [command], _ANY_LOSS)
         return command.parse(result)
 
-    def _read_each(self, commands: Mapping[str, tuple[Command[Any], ...]]) -> dict[str, list[Any] | VmMgrError]:
-        batches = {host: [_line(command) for command in batch] for host, batch in commands.items()}
-        answers: dict[str, list[Any] | VmMgrError] = {}
-        for host, results in self._remote.run_many(batches).items():
+    def _read_each(self, commands: Mapping[Where, tuple[Command[Any], ...]]) -> dict[Where, list[Any] | VmMgrError]:
+        hosts = {where: self._host(where) for where in commands}
+        batches: dict[str, list[Any]] = {}
+        begins: dict[Where, int] = {}
+        for where, batch in commands.items():
+            lines = batches.setdefault(hosts[where], [])
+            begins[where] = len(lines)
+            lines += map(_line, batch)
+        answers: dict[Where, list[Any] | VmMgrError] = {}
+        results = self._remote.run_many(batches)
+        for where, batch in commands.items():
             try:
-                if isinstance(results, VmMgrError):
-                    raise results
-                answers[host] = [command.parse(result) for command, result in zip(commands[host], results, strict=True)]
+                answer = results[hosts[where]]
+                if isinstance(answer, _ANY_LOSS) and where is Role.CONTROL and self._next_control():
+                    answer = self._run(where, batch, _ANY_LOSS)
+                    begins[where] = 0
+                if isinstance(answer, VmMgrError):
+                    raise answer
+                own = answer[begins[where] : begins[where] + len(batch)]
+                answers[where] = [command.parse(result) for command, result in zip(batch, own, strict=True)]
             except VmMgrError as error:
-                answers[host] = error
+                answers[where] = error
         return answers
 
     def _change(self, where: Where, steps: Sequence[Step]) -> list[Any]:

@@ -63,9 +63,12 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class ReadEach:
-    """Read on several hosts at the same time. Answer: for each host its values, or the error that it met."""
+    """Read on several hosts at the same time, with one exec each. Answer: for each its values, or the error that it met.
 
-    commands: Mapping[str, tuple[Command[Any], ...]]
+    A role may stand beside the name of the host that has it; both then share the exec.
+    """
+
+    commands: Mapping[Where, tuple[Command[Any], ...]]
 
 
 @dataclass(frozen=True, slots=True)

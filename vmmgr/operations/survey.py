@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vmmgr.command import Command, CommandFailedError
 from vmmgr.errors import RefusedError, VmMgrError
-from vmmgr.operations.steps import ReadEach, Say
+from vmmgr.operations.observation import observe
+from vmmgr.operations.steps import ReadEach, Say, Where, read
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmmgr.drivers.libvirt.host import Hypervisor, Secret
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
@@ -34,12 +37,12 @@ class Survey:
     Attributes:
         hosts: What each has; never empty.
         agent: The provider of the resource agent that all of them have.
-        monitors: Ceph's monitors, address and port.
+        monitors: Ceph's monitors, address and port, where they were asked for.
     """
 
     hosts: dict[str, Hypervisor]
     agent: str
-    monitors: tuple[tuple[str, int], ...]
+    monitors: tuple[tuple[str, int], ...] = ()
 
     @property
     def first(self) -> str:
@@ -69,7 +72,7 @@ class Survey:
 
 
 def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Steps[tuple[Survey, list[str]]]:
-    """Ask every hypervisor that is on; those that are off are named and block nothing.
+    """Ask every hypervisor that is on, after the site was read; those that are off are named and block nothing.
 
     Args:
         context: The site.
@@ -82,22 +85,64 @@ def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Ste
         agents are missing. Without problems, there is at least one host.
     """
     hosts = [machine.name for machine in context.site.hypervisors if is_on(view, machine.name)]
+    answers: Mapping[Where, list[Any] | VmMgrError] = {}
+    if hosts:
+        answers = yield ReadEach(_questions(context, hosts, vm, domain_xml, monitors=True))
+    return (yield from _evaluate(context, view, vm, answers, monitors=True))
+
+
+def survey_at_once(
+    context: Context, vm: str, domain_xml: str | None, *, monitors: bool = False, more: tuple[Command[Any], ...] = ()
+) -> Steps[tuple[View, Survey, list[str]]]:
+    """Read the site, and ask every hypervisor at the same time.
+
+    Args:
+        context: The site.
+        vm: The VM's name.
+        domain_xml: As for ``survey``.
+        monitors: Whether Ceph's monitors are of interest.
+        more: Further commands for the control host, as for ``observe``.
+
+    Returns:
+        The view, and what ``survey`` returns.
+
+    Raises:
+        RefusedError: There is no quorum.
+        NotAnsweringError: Pacemaker or Ceph does not answer.
+    """
+    hosts = [machine.name for machine in context.site.hypervisors]
+    questions = _questions(context, hosts, vm, domain_xml, monitors=monitors)
+    view = yield from observe(context, to_change=True, more=more, beside=questions)
+    found, problems = yield from _evaluate(context, view, vm, view.beside, monitors=monitors)
+    return view, found, problems
+
+
+def _evaluate(
+    context: Context, view: View, vm: str, answers: Mapping[Where, list[Any] | VmMgrError], *, monitors: bool
+) -> Steps[tuple[Survey, list[str]]]:
+    """Judge what the hypervisors said; an answer of one that the cluster does not have online does not count."""
+    hosts = [name for name in answers if isinstance(name, str) and is_on(view, name)]
     if not hosts:
-        return Survey({}, "", ()), ["None of the hypervisors is online in the cluster; bring one back and try again."]
+        return Survey({}, ""), ["None of the hypervisors is online in the cluster; bring one back and try again."]
     # the one that speaks for the cluster has enough to do
     hosts.sort(key=lambda host: host == view.host)
-    monitors = context.storage.monitors()
-    commands = {
-        host: _questions(context, vm, domain_xml, with_monitors=monitors if host == hosts[0] else None) for host in hosts
-    }
-    answers = yield ReadEach(commands)
-    problems = [str(answer) for answer in answers.values() if isinstance(answer, VmMgrError)]
-    said = {host: answer for host, answer in answers.items() if not isinstance(answer, VmMgrError)}
+    said = {host: answer for host in hosts if not isinstance(answer := answers[host], VmMgrError)}
+    problems = [str(answers[host]) for host in hosts if host not in said]
     problems += [f"The domain XML cannot be used: {answer[1]}" for answer in said.values() if answer[1]]
     found = {host: answer[0] for host, answer in said.items()}
     agent = next((agent for agent in _AGENTS if all(agent in host.agents for host in found.values())), "")
     if found and not agent:
         problems.append(_lacking(found))
+    yield from _name_those_off(context, hosts, vm, agent)
+    addresses: tuple[tuple[str, int], ...] = ()
+    if monitors and not problems:
+        told = [answer[2] for answer in said.values() if len(answer) > 2]
+        # the one that was asked may be off
+        addresses = told[0] if told else (yield from read(next(iter(found)), context.storage.monitors()))
+    return Survey(found, agent, addresses), list(dict.fromkeys(problems))
+
+
+def _name_those_off(context: Context, hosts: list[str], vm: str, agent: str) -> Steps[None]:
     off = [machine.name for machine in context.site.hypervisors if machine.name not in hosts]
     if off and agent == "seapath":  # which fetches the domain XML itself
         yield Say(f"{', '.join(off)} is not online and is left out.", warning=True)
@@ -107,7 +152,6 @@ def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Ste
             "gives it one. Until then the VM cannot run there.",
             warning=True,
         )
-    return Survey(found, agent, said[hosts[0]][2] if hosts[0] in said else ()), list(dict.fromkeys(problems))
 
 
 def refuse_if(problems: list[str]) -> None:
@@ -137,11 +181,15 @@ def _lacking(found: dict[str, Hypervisor]) -> str:
 
 
 def _questions(
-    context: Context, vm: str, domain_xml: str | None, with_monitors: Command[tuple[tuple[str, int], ...]] | None
-) -> tuple[Command[object], ...]:
+    context: Context, hosts: list[str], vm: str, domain_xml: str | None, *, monitors: bool
+) -> dict[Where, tuple[Command[Any], ...]]:
+    """Return what to ask each hypervisor; one tells of the monitors too: the last, for the first may speak for the cluster."""
     inspect = context.hypervisor.inspect(config_file(vm))
     check = _complaint(context.hypervisor.validate(domain_xml)) if domain_xml else Command(("true",), lambda _result: "")
-    return (inspect, check, with_monitors) if with_monitors else (inspect, check)
+    questions: dict[Where, tuple[Command[Any], ...]] = dict.fromkeys(hosts, (inspect, check))
+    if monitors:
+        questions[hosts[-1]] += (context.storage.monitors(),)
+    return questions
 
 
 def _complaint(command: Command[None]) -> Command[str]:
