@@ -13,18 +13,17 @@ from vmmgr.operations.layout import (
     NewVm,
     check_request,
     clash_problems,
-    file_step,
     give_to_cluster,
-    group_steps,
     host_problems,
+    lay_out,
     name_problems,
 )
 from vmmgr.operations.lease import holding, new_lease, refuse_unless_free, renewed, taking
-from vmmgr.operations.observation import observe
+from vmmgr.operations.observation import look_again
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import ChangeEach, Role, Say, Step, Stream, change
-from vmmgr.operations.survey import Survey, refuse_if, survey
+from vmmgr.operations.steps import Role, Say, Step, Stream, change
+from vmmgr.operations.survey import Survey, refuse_if, survey_at_once
 from vmmgr.operations.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -92,9 +91,8 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
     domain = named_domain(request.base_xml, request.name)
 
     def prepare() -> Steps[tuple[View, Survey, Lease]]:
-        view = yield from observe(context, to_change=True)
+        view, found, problems = yield from survey_at_once(context, request.name, text_of(domain), monitors=True)
         refuse_unless_free(view, request.name)
-        found, problems = yield from survey(context, view, request.name, text_of(domain))
         problems = name_problems(view, request.name) + host_problems(context, view, request.settings) + problems
         refuse_if(problems + clash_problems(found, request.name, uuid_of(domain)) + found.secret_problems())
         lease = new_lease(context, view, request.name, "create")
@@ -103,28 +101,40 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
 
     view, found, lease = yield from with_fresh_view(prepare)
     began = context.clock()
-    add_disks(domain, request.images, request.disk_bus, RbdSource(context.storage.pool, found.monitors, found.secret))
+    monitors = yield from _make_images(context, found, request)
     yield from _import(context, view, found, request, lambda: renewed(lease, context.clock() - began))
+    add_disks(domain, request.images, request.disk_bus, RbdSource(context.storage.pool, monitors, found.secret))
     held = holding(context.cluster(view.host, view.programs), lease)  # the import may have taken hours
-    yield from _lay_out(context, found, request.vm, text_of(domain), held)
-    yield from give_to_cluster(context, view, found, request.vm, lease)
-    if not (request.enable and request.start and request.wait):
-        return state_of((yield from observe(context)), request.name)
+    steps = yield from lay_out(context, view, found, request.vm, domain_xml=text_of(domain), held=held)
+    yield from give_to_cluster(context, view, found, request.vm, lease, first=steps)
+    if not (request.enable and request.start):
+        return VmState(request.name, Status.STOPPED if request.enable else Status.DISABLED)
     # its looks are at the cluster only
     view = replace(view, groups=view.groups | {request.name}, images=view.images.union(request.images))
+    if not request.wait:
+        return state_of((yield from look_again(context, view)), request.name)
     _, state = yield from wait_for(context, view, request.name, Status.STARTED, request.timeout)
     return state
 
 
-def _import(context: Context, view: View, found: Survey, request: CreateRequest, lease: Callable[[], Lease]) -> Steps[None]:
-    """Make the images and fill them from the workstation."""
+def _make_images(context: Context, found: Survey, request: CreateRequest) -> Steps[tuple[tuple[str, int], ...]]:
+    """Make the images, still empty; return Ceph's monitors."""
     storage = context.storage
-    cluster = context.cluster(view.host, view.programs)
     steps = [
         Step(storage.create_image(image, disk.virtual_size), undo=storage.remove_image(image), exclusive=True)
         for image, disk in zip(request.images, request.disks, strict=True)
     ]
-    yield from change(found.first, *steps)
+    if found.monitors:
+        yield from change(found.first, *steps)
+        return found.monitors
+    values = yield from change(found.first, Step(storage.monitors()), *steps)
+    return values[0]  # type: ignore[no-any-return]
+
+
+def _import(context: Context, view: View, found: Survey, request: CreateRequest, lease: Callable[[], Lease]) -> Steps[None]:
+    """Fill the images from the workstation."""
+    storage = context.storage
+    cluster = context.cluster(view.host, view.programs)
     method = _compression(found) if request.compress else "none"
     for image, disk in zip(request.images, request.disks, strict=True):
         sent: list[DiffStream] = []
@@ -160,12 +170,3 @@ def _chunks(
         return iter(sent[0]) if method == "none" else compress(sent[0], method)
 
     return make
-
-
-def _lay_out(context: Context, found: Survey, vm: NewVm, domain_xml: str, held: Step) -> Steps[None]:
-    """Make the group and the metadata, and put the domain XML where the resource agent looks for it."""
-    steps: dict[str, tuple[Step, ...]] = {found.first: (held, *group_steps(context, vm, vm.all_metadata(domain_xml)))}
-    if found.agent != "seapath":
-        write = file_step(context, vm.name, domain_xml)
-        steps = {host: (*steps.get(host, (held,)), write) for host in found.hosts}
-    yield ChangeEach(steps)

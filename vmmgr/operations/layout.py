@@ -12,11 +12,11 @@ from vmmgr.operations.domain import BUSES
 from vmmgr.operations.lease import holding
 from vmmgr.operations.retrying import change_definition
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import Role, Step, change
+from vmmgr.operations.steps import ChangeEach, Role, Step, change
 from vmmgr.operations.survey import Survey, config_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from vmmgr.model import Lease
     from vmmgr.operations.context import Context
@@ -130,10 +130,28 @@ def file_step(context: Context, name: str, domain_xml: str) -> Step:
     return Step(context.hypervisor.write_file(file, domain_xml), undo=context.hypervisor.remove_file(file))
 
 
-def give_to_cluster(context: Context, view: View, found: Survey, vm: NewVm, lease: Lease) -> Steps[None]:
-    """Add the resource in one CIB change, and end the lease; from there on the VM stays."""
+def lay_out(context: Context, view: View, found: Survey, vm: NewVm, *, domain_xml: str, held: Step) -> Steps[tuple[Step, ...]]:
+    """Make the group and the metadata, and put the domain XML on the hypervisors, each in one exec.
+
+    Returns:
+        What is left to the control host if it is a hypervisor: it does that together with ``give_to_cluster``.
+    """
+    steps = {found.first: (held, *group_steps(context, vm, vm.all_metadata(domain_xml)))}
+    if found.agent != "seapath":
+        write = file_step(context, vm.name, domain_xml)
+        steps = {host: (*steps.get(host, (held,)), write) for host in found.hosts}
+    own = steps.pop(view.host, (held,))
+    if steps:
+        yield ChangeEach(steps)
+    return own[1:]
+
+
+def give_to_cluster(
+    context: Context, view: View, found: Survey, vm: NewVm, lease: Lease, *, first: Sequence[Step] = ()
+) -> Steps[None]:
+    """Add the resource in one CIB change, and end the lease; from there on the VM stays. ``first`` is done in the same exec."""
     cluster, name = context.cluster(view.host, view.programs), vm.name
-    guards = [holding(cluster, lease)]
+    guards = [holding(cluster, lease), *first]
     drop = Step(cluster.drop_lease(lease), commits=True)
     if not vm.enable:
         yield from change(Role.CONTROL, *guards, drop)

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from vmmgr.command import CommandFailedError
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease, Status, VmState, check_known_name, system_image
 from vmmgr.operations.definition import Settings, definition
 from vmmgr.operations.fragment import Fragment, document, with_target_role
 from vmmgr.operations.layout import observers
 from vmmgr.operations.lease import holding, refuse_unless_free
-from vmmgr.operations.observation import observe
+from vmmgr.operations.observation import look_again
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import ChangeEach, Read, Role, Say, Step, read
+from vmmgr.operations.steps import ChangeEach, Read, Role, Say, Step, change
 from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
-from vmmgr.operations.survey import config_file, refuse_if, survey
+from vmmgr.operations.survey import config_file, refuse_if, survey_at_once
 from vmmgr.operations.waiting import wait_for
 
 if TYPE_CHECKING:
+    from vmmgr.command import Command
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
     from vmmgr.operations.survey import Survey
+    from vmmgr.remote import Result
+
+
+_NO_SUCH_IMAGE = 2  # ENOENT
 
 
 def disable(context: Context, name: str, *, timeout: float | None = None) -> Steps[VmState]:
@@ -74,25 +81,43 @@ def enable(
     """
     check_known_name(name)
 
+    more = (context.storage.store_get(name), _if_there(context.storage.metadata(system_image(name))))
+
     def attempt() -> Steps[tuple[View, bool]]:
-        view = yield from observe(context, to_change=True, more=(context.storage.store_get(name),))
+        view, found, problems = yield from survey_at_once(context, name, None, more=more)
         refuse_unless_free(view, name)
         exists(view, name)
         if view.resource(name):
-            yield from _complete(context, view, name)
+            yield from _complete(context, view, found, name)
             return view, False
-        refuse_if(_obstacles(view, name))
-        yield from _bring_back(context, view, name, Fragment.from_text(view.more[0], name), start=start)
+        refuse_if(_obstacles(view, name) + problems)
+        yield from _bring_back(context, view, found, name, start=start)
         return view, True
 
     view, changed = yield from with_fresh_view(attempt)
     if not changed:
         yield Say(f"VM {name} is enabled already.")
         return state_of(view, name)
-    if start and wait:
-        _, state = yield from wait_for(context, view, name, Status.STARTED, timeout)
-        return state
-    return state_of((yield from observe(context)), name)
+    if not start:
+        return VmState(name, Status.STOPPED)
+    if not wait:
+        return state_of((yield from look_again(context, view)), name)
+    _, state = yield from wait_for(context, view, name, Status.STARTED, timeout)
+    return state
+
+
+def _if_there(command: Command[dict[str, str]]) -> Command[dict[str, str]]:
+    """Read the metadata of an image that may not exist: it then has none."""
+
+    def parse(result: Result) -> dict[str, str]:
+        try:
+            return command.parse(result)
+        except CommandFailedError:
+            if result.exit_code != _NO_SUCH_IMAGE or result.timed_out:
+                raise
+            return {}
+
+    return replace(command, parse=parse)
 
 
 def _obstacles(view: View, name: str) -> list[str]:
@@ -106,17 +131,15 @@ def _obstacles(view: View, name: str) -> list[str]:
     return problems
 
 
-def _bring_back(context: Context, view: View, name: str, kept: Fragment, *, start: bool) -> Steps[None]:
+def _bring_back(context: Context, view: View, found: Survey, name: str, *, start: bool) -> Steps[None]:
     """Write the domain XML to every hypervisor, then add the resource with its constraints in one CIB change."""
     cluster, storage = context.cluster(view.host, view.programs), context.storage
-    present = view.cib.ids()
-    absent = sorted(kept.partners(name, present))
-    commands = (storage.metadata(system_image(name)), *(storage.store_get(partner) for partner in absent))
-    metadata, *texts = yield Read(Role.CONTROL, commands)
-    found, problems = yield from survey(context, view, name, None)
+    text, metadata = view.more
     if "xml" not in metadata:
-        problems.append(f"The image {system_image(name)} has no metadata 'xml', so VM {name} cannot be started.")
-    refuse_if(problems)
+        raise RefusedError(f"The image {system_image(name)} has no metadata 'xml', so VM {name} cannot be started.")
+    kept, present = Fragment.from_text(text, name), view.cib.ids()
+    absent = sorted(kept.partners(name, present))
+    texts = (yield Read(Role.CONTROL, tuple(storage.store_get(partner) for partner in absent))) if absent else []
 
     if kept.primitive is not None:
         primitive, constraints = with_target_role(kept.primitive, "Started" if start else "Stopped"), list(kept.constraints)
@@ -127,7 +150,7 @@ def _bring_back(context: Context, view: View, name: str, kept: Fragment, *, star
             yield Say(
                 f"These lines of VM {name}'s metadata were for vm_manager, and are yours to repeat:\n{lines}", warning=True
             )
-    yield from _write_domain(context, found, name, metadata)
+    own = yield from _write_domain(context, view, found, name)
     possible = [item for item in constraints if not Fragment(None, (item,)).partners(name, present)]
     handed_over = [
         Step(storage.store_put(partner, _hand_over(text, partner, [item for item in constraints if item not in possible])))
@@ -136,34 +159,38 @@ def _bring_back(context: Context, view: View, name: str, kept: Fragment, *, star
     if handed_over:
         yield Say(f"Constraints with {', '.join(absent)} come back when that is enabled.")
     ids = [name, *(item.get("id", "") for item in possible)]
-    guards = [Step(cluster.assert_unchanged(view.cib)), Step(cluster.assert_absent(ids)), *handed_over]
+    guards = [*own, Step(cluster.assert_unchanged(view.cib)), Step(cluster.assert_absent(ids)), *handed_over]
     unsure = f"`vm-mgr status -n {name}` shows whether the cluster has taken it."
     define = Step(cluster.define(document(primitive, possible)), commits=True, afterwards=unsure)
     rest = [Step(storage.store_remove(name), commits=True)]
     yield from change_definition(context, view, guards, define, rest, made=lambda cib: cib.primitive(name) is not None)
 
 
-def _write_domain(context: Context, found: Survey, name: str, metadata: dict[str, str]) -> Steps[None]:
-    """Put the domain XML of the metadata where it is missing or another one; SEAPATH's agent does that itself."""
-    if found.agent != "seapath":
-        write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
-        yield ChangeEach(dict.fromkeys(found.hosts, (write,)))
+def _write_domain(context: Context, view: View, found: Survey, name: str) -> Steps[list[Step]]:
+    """Put the domain XML of the metadata on the hypervisors where it is missing or another one; SEAPATH's agent does that itself.
 
-
-def _complete(context: Context, view: View, name: str) -> Steps[None]:
-    """Write the domain XML of an enabled VM to the hypervisors that lack it or have another one."""
-    if system_image(name) not in view.images or view.cib.config_files().get(config_file(name)) != name:
-        return
-    metadata = yield from read(Role.CONTROL, context.storage.metadata(system_image(name)))
-    found, _problems = yield from survey(context, view, name, None)
-    if found.agent == "seapath" or "xml" not in metadata:
-        return
+    Returns:
+        What is left to the control host if it is a hypervisor.
+    """
+    _, metadata = view.more
     right = hashlib.sha256(metadata["xml"].encode()).hexdigest()
     lacking = [host for host, hypervisor in found.hosts.items() if hypervisor.file_hash != right]
-    if lacking:
-        write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
-        yield ChangeEach(dict.fromkeys(lacking, (write,)))
-        yield Say(f"{', '.join(lacking)} got the domain XML of VM {name}.")
+    if found.agent == "seapath" or not lacking:
+        return []
+    write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
+    if others := [host for host in lacking if host != view.host]:
+        yield ChangeEach(dict.fromkeys(others, (write,)))
+    yield Say(f"{', '.join(lacking)} got the domain XML of VM {name}.")
+    return [write] if view.host in lacking else []
+
+
+def _complete(context: Context, view: View, found: Survey, name: str) -> Steps[None]:
+    """Write the domain XML of an enabled VM to the hypervisors that lack it or have another one."""
+    if view.cib.config_files().get(config_file(name)) != name or "xml" not in view.more[1]:
+        return
+    own = yield from _write_domain(context, view, found, name)
+    if own:
+        yield from change(view.host, *own)
 
 
 def _from_metadata(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vmmgr.command import Command, CommandFailedError
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.operations.observation import observe
-from vmmgr.operations.steps import ReadEach, Say, Where, read
+from vmmgr.operations.steps import ReadEach, Say, Where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,7 @@ def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Ste
     answers: Mapping[Where, list[Any] | VmMgrError] = {}
     if hosts:
         answers = yield ReadEach(_questions(context, hosts, vm, domain_xml, monitors=True))
-    return (yield from _evaluate(context, view, vm, answers, monitors=True))
+    return (yield from _evaluate(context, view, vm, answers))
 
 
 def survey_at_once(
@@ -104,7 +104,7 @@ def survey_at_once(
         more: Further commands for the control host, as for ``observe``.
 
     Returns:
-        The view, and what ``survey`` returns.
+        The view, and what ``survey`` returns; without the monitors if the hypervisor that was asked for them is off.
 
     Raises:
         RefusedError: There is no quorum.
@@ -113,12 +113,12 @@ def survey_at_once(
     hosts = [machine.name for machine in context.site.hypervisors]
     questions = _questions(context, hosts, vm, domain_xml, monitors=monitors)
     view = yield from observe(context, to_change=True, more=more, beside=questions)
-    found, problems = yield from _evaluate(context, view, vm, view.beside, monitors=monitors)
+    found, problems = yield from _evaluate(context, view, vm, view.beside)
     return view, found, problems
 
 
 def _evaluate(
-    context: Context, view: View, vm: str, answers: Mapping[Where, list[Any] | VmMgrError], *, monitors: bool
+    context: Context, view: View, vm: str, answers: Mapping[Where, list[Any] | VmMgrError]
 ) -> Steps[tuple[Survey, list[str]]]:
     """Judge what the hypervisors said; an answer of one that the cluster does not have online does not count."""
     hosts = [name for name in answers if isinstance(name, str) and is_on(view, name)]
@@ -134,12 +134,8 @@ def _evaluate(
     if found and not agent:
         problems.append(_lacking(found))
     yield from _name_those_off(context, hosts, vm, agent)
-    addresses: tuple[tuple[str, int], ...] = ()
-    if monitors and not problems:
-        told = [answer[2] for answer in said.values() if len(answer) > 2]
-        # the one that was asked may be off
-        addresses = told[0] if told else (yield from read(next(iter(found)), context.storage.monitors()))
-    return Survey(found, agent, addresses), list(dict.fromkeys(problems))
+    told = [answer[2] for answer in said.values() if len(answer) > 2]
+    return Survey(found, agent, told[0] if told else ()), list(dict.fromkeys(problems))
 
 
 def _name_those_off(context: Context, hosts: list[str], vm: str, agent: str) -> Steps[None]:
