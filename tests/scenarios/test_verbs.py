@@ -110,11 +110,9 @@ def expected_definition(site: LabSite, vm: str, host: str) -> list[str]:
     """Return what the cluster must be told of the VM of the test above."""
     params = {
         "config": f"/etc/pacemaker/{vm}.xml", "hypervisor": "qemu:///system", "force_stop": "false", "migration_transport": "ssh",
-        "migration_user": "root", "migration_downtime": "0", "autoset_utilization_cpu": "false",
-        "autoset_utilization_host_memory": "false", "autoset_utilization_hv_memory": "false",
+        "migration_user": "root", "migration_downtime": "0", **({"seapath": "true"} if site.agent == "seapath" else {}),
+        "autoset_utilization_cpu": "false", "autoset_utilization_host_memory": "false", "autoset_utilization_hv_memory": "false",
     }  # fmt: skip
-    if site.agent == "seapath":
-        params["seapath"] = "true"
     meta = {"allow-migrate": "true", "priority": "7", "migration-threshold": "3", "target-role": "Started"}
     operations = [("start", "0s", "120s"), ("stop", "0s", "41s"), ("migrate_from", "0s", "60s"), ("migrate_to", "0s", "120s")]
     operations.append(("monitor", "10s", "60s"))
