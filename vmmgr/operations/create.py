@@ -101,9 +101,8 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
 
     view, found, lease = yield from with_fresh_view(prepare)
     began = context.clock()
-    monitors = yield from _make_images(context, found, request)
     yield from _import(context, view, found, request, lambda: renewed(lease, context.clock() - began))
-    add_disks(domain, request.images, request.disk_bus, RbdSource(context.storage.pool, monitors, found.secret))
+    add_disks(domain, request.images, request.disk_bus, RbdSource(context.storage.pool, found.monitors, found.secret))
     held = holding(context.cluster(view.host, view.programs), lease)  # the import may have taken hours
     steps = yield from lay_out(context, view, found, request.vm, domain_xml=text_of(domain), held=held)
     yield from give_to_cluster(context, view, found, request.vm, lease, first=steps)
@@ -117,24 +116,15 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
     return state
 
 
-def _make_images(context: Context, found: Survey, request: CreateRequest) -> Steps[tuple[tuple[str, int], ...]]:
-    """Make the images, still empty; return Ceph's monitors."""
+def _import(context: Context, view: View, found: Survey, request: CreateRequest, lease: Callable[[], Lease]) -> Steps[None]:
+    """Make the images and fill them from the workstation."""
     storage = context.storage
+    cluster = context.cluster(view.host, view.programs)
     steps = [
         Step(storage.create_image(image, disk.virtual_size), undo=storage.remove_image(image), exclusive=True)
         for image, disk in zip(request.images, request.disks, strict=True)
     ]
-    if found.monitors:
-        yield from change(found.first, *steps)
-        return found.monitors
-    values = yield from change(found.first, Step(storage.monitors()), *steps)
-    return values[0]  # type: ignore[no-any-return]
-
-
-def _import(context: Context, view: View, found: Survey, request: CreateRequest, lease: Callable[[], Lease]) -> Steps[None]:
-    """Fill the images from the workstation."""
-    storage = context.storage
-    cluster = context.cluster(view.host, view.programs)
+    yield from change(found.first, *steps)
     method = _compression(found) if request.compress else "none"
     for image, disk in zip(request.images, request.disks, strict=True):
         sent: list[DiffStream] = []

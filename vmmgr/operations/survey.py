@@ -104,7 +104,7 @@ def survey_at_once(
         more: Further commands for the control host, as for ``observe``.
 
     Returns:
-        The view, and what ``survey`` returns; without the monitors if the hypervisor that was asked for them is off.
+        The view, and what ``survey`` returns.
 
     Raises:
         RefusedError: There is no quorum.
@@ -135,7 +135,7 @@ def _evaluate(
         problems.append(_lacking(found))
     yield from _name_those_off(context, hosts, vm, agent)
     told = [answer[2] for answer in said.values() if len(answer) > 2]
-    return Survey(found, agent, told[0] if told else ()), list(dict.fromkeys(problems))
+    return Survey(found, agent, next(iter(told), ())), list(dict.fromkeys(problems))
 
 
 def _name_those_off(context: Context, hosts: list[str], vm: str, agent: str) -> Steps[None]:
@@ -179,13 +179,11 @@ def _lacking(found: dict[str, Hypervisor]) -> str:
 def _questions(
     context: Context, hosts: list[str], vm: str, domain_xml: str | None, *, monitors: bool
 ) -> dict[Where, tuple[Command[Any], ...]]:
-    """Return what to ask each hypervisor; one tells of the monitors too: the last, for the first may speak for the cluster."""
+    """Return what to ask each hypervisor; each tells of the monitors, for any of them may be off."""
     inspect = context.hypervisor.inspect(config_file(vm))
     check = _complaint(context.hypervisor.validate(domain_xml)) if domain_xml else Command(("true",), lambda _result: "")
-    questions: dict[Where, tuple[Command[Any], ...]] = dict.fromkeys(hosts, (inspect, check))
-    if monitors:
-        questions[hosts[-1]] += (context.storage.monitors(),)
-    return questions
+    more = (context.storage.monitors(),) if monitors else ()
+    return dict.fromkeys(hosts, (inspect, check, *more))
 
 
 def _complaint(command: Command[None]) -> Command[str]:
