@@ -1,24 +1,18 @@
-"""The verbs on a tiny VM, against the time that Pacemaker itself takes.
-
-Pacemaker's time is what the journals of its controllers say: from the moment at which the DC begins to act on the CIB change
-that made it start or stop the VM (``S_IDLE -> S_POLICY_ENGINE``) to the result of the last probe, start or stop of the VM. It
-holds the scheduler, the probes that precede the first start, and the operations, whose ``exec-time`` in the history of the
-CIB is its floor; it does not hold what the tool needs that makes the CIB change. The hosts share the clock of the machine.
-"""
+"""The verbs on a tiny VM, against the time that Pacemaker itself takes."""
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
+from tests.bench.journal import pacemaker
 from tests.bench.processes import note_execs
 
 if TYPE_CHECKING:
-    from tests.bench.measuring import Bench, Ran
+    from tests.bench.measuring import Bench
 
 VM, OCTET = "tiny", 101
 # Of each round, in this order.
@@ -28,7 +22,6 @@ GOALS = {
     "crmsh": {"start": 0.6, "stop": 0.6, "create": 1.5},
     "pcs": {"start": 1.0, "stop": 1.0, "create": 1.9},
 }
-_LINE = re.compile(r"^([\d.]+) (\S+) pacemaker-controld\[\d+\]: +\w+: (.*)$", re.MULTILINE)
 
 
 def measure(bench: Bench) -> None:
@@ -36,14 +29,14 @@ def measure(bench: Bench) -> None:
     xml = bench.lab.domain(bench.folder, VM, OCTET)
     taken: dict[str, list[tuple[float, float, float]]] = {}
     bench.vm_mgr("create", "-n", VM, "--xml", xml, "--image", bench.lab.image("tiny"))  # wakes libvirt up
-    _settle(bench, up=True)
+    settle(bench, up=True)
     bench.vm_mgr("remove", "-n", VM)
     for turn in range(bench.rounds):
         for index, verb in enumerate(VERBS):
             more = ("--xml", xml, "--image", bench.lab.image("tiny")) if verb == "create" else ()
-            _settle(bench, up=verb not in ("create", "start", "enable"))
+            settle(bench, up=verb not in ("create", "start", "enable"))
             ran = bench.vm_mgr("-vv", verb, "-n", VM, *more)
-            taken.setdefault(verb, []).append((ran.seconds, *_pacemaker(bench, ran)))
+            taken.setdefault(verb, []).append((ran.seconds, *pacemaker(bench, ran, VM)))
             if turn == bench.rounds - 1 and verb not in VERBS[:index]:
                 note_execs(bench, verb, ran)
     bench.report.note(f"{bench.tools}: its own start on the host, part of each change", f"{_tool(bench):.2f} s")
@@ -61,10 +54,10 @@ def _tool(bench: Bench) -> float:
     return median(after - before for before, after in pairwise(times))
 
 
-def _settle(bench: Bench, *, up: bool) -> None:
+def settle(bench: Bench, *, up: bool, octet: int = OCTET) -> None:
     """Wait until Pacemaker has nothing to do, and until the guest, if it is up, heeds the power button."""
     if up:
-        _wait_for_guest(f"{bench.lab.environ['LAB_NET']}.{OCTET}")
+        _wait_for_guest(f"{bench.lab.environ['LAB_NET']}.{octet}")
     bench.lab.on(bench.lab.anywhere, "crm_resource", "--wait", "--timeout=60")
     time.sleep(1)
 
@@ -81,19 +74,3 @@ def _wait_for_guest(address: str) -> None:
         else:
             break
     time.sleep(2)  # the network is up a little before the daemon that hears the button
-
-
-def _pacemaker(bench: Bench, ran: Ran) -> tuple[float, float]:
-    """Return Pacemaker's time for what ``ran`` made it do, and that of its last operation alone, in seconds."""
-    lines: list[tuple[float, str]] = []
-    for host in [*bench.lab.hypervisors, *bench.lab.observers]:
-        since = f"--since=@{ran.began:.0f}"
-        journal = bench.lab.on(host, "journalctl", "--boot", "--output=short-unix", since, "--identifier=pacemaker-controld")
-        lines += [(float(found[1]), found[3]) for found in _LINE.finditer(journal) if float(found[1]) >= ran.began]
-    lines.sort()
-    begun = [at for at, text in lines if re.search(rf"Initiating \w+ operation {VM}_(monitor_0|start_0|stop_0) ", text)]
-    ended = [at for at, text in lines if re.search(rf"Result of (probe|start|stop) operation for {VM} on ", text)]
-    asked = [at for at, text in lines if re.search(rf"Requesting local execution of (start|stop) operation for {VM} ", text)]
-    assert all((begun, ended, asked)), "the journals do not tell what Pacemaker did"
-    woken = [at for at, text in lines if "S_IDLE -> S_POLICY_ENGINE" in text and at <= begun[0]]
-    return max(ended) - (woken[-1] if woken else begun[0]), max(ended) - asked[-1]
