@@ -139,12 +139,15 @@ class Runner:
     def _run(
         self, where: Where, commands: Sequence[Command[Any]], losses: tuple[type[VmMgrError], ...], *, stop: bool = False
     ) -> list[Result]:
-        """Run commands in one exec; after one of ``losses``, another host takes over from the control host."""
+        """Run commands in one exec: in order up to the first failure with ``stop``, otherwise all at the same time.
+
+        After one of ``losses``, another host takes over from the control host.
+        """
         lines = [_line(command) for command in commands]
         while True:
             host = self._host(where)
             try:
-                return self._remote.run(host, lines, stop_on_failure=stop)
+                return self._remote.run(host, lines, stop_on_failure=stop, together=not stop)
             except losses:
                 if where is not Role.CONTROL or not self._next_control():
                     raise
@@ -163,7 +166,7 @@ class Runner:
             begins[where] = len(lines)
             lines += map(_line, batch)
         answers: dict[Where, list[Any] | VmMgrError] = {}
-        results = self._remote.run_many(batches)
+        results = self._remote.run_many(batches, together=True)
         for where, batch in commands.items():
             try:
                 answer = results[hosts[where]]

@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Run commands that change nothing, in one exec. Answer: the list of their values."""
+    """Run commands that change nothing, at the same time and in one exec. Answer: the list of their values."""
 
     where: Where
     commands: tuple[Command[Any], ...]

@@ -2,6 +2,7 @@
 
 The program goes over the standard input of ``/bin/sh``, so that nothing of it shows in a process list. It is one ``{ … }``:
 the shell reads it to the end before it runs anything, so a connection that breaks while it is being sent runs nothing.
+Commands that only read may run at the same time.
 After each command the shell prints a marker with a random nonce on both streams. The nonce stands in the text of the
 program only, in no variable, and the commands never see that text: their own input is /dev/null or their document.
 """
@@ -37,6 +38,13 @@ mark begin 0
 {commands}end
 }}
 """
+
+# In memory where that can be had: what is read may be secret, and a full disk must not hide what the site says.
+_FOLDER = """dir=$(mktemp -d -p /dev/shm vm-mgr.XXXXXXXX 2>/dev/null || mktemp -d) || {{ {failure}end; }}
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 143' HUP INT TERM PIPE
+"""
+_NO_FOLDER = 73  # EX_CANTCREAT of sysexits.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +120,31 @@ class Decoded:
     complete: bool
 
 
-def encode(lines: Sequence[Line], *, stop_on_failure: bool, nonce: str) -> bytes:
-    """Write the shell program that runs the commands one after the other.
+def encode(lines: Sequence[Line], *, nonce: str, stop_on_failure: bool = False, together: bool = False) -> bytes:
+    """Write the shell program that runs the commands one after the other, or ``together``: all at the same time.
 
     Raises:
         UsageError: an argument or a document has a NUL, which no command can be given.
     """
     after = " || end" if stop_on_failure else ""
-    commands = "".join(f"{_command(line)}\nmark {index} $?{after}\n" for index, line in enumerate(lines))
+    if together and len(lines) > 1:
+        commands = _together(lines)
+    else:
+        commands = "".join(f"{_command(line)}\nmark {index} $?{after}\n" for index, line in enumerate(lines))
     program = _PROGRAM.format(environment=ENVIRONMENT, nonce=nonce, kill_after=KILL_AFTER, commands=commands)
     return program.encode(errors="surrogateescape")
+
+
+def _together(lines: Sequence[Line]) -> str:
+    """Start every command, its output in files of its own, then tell of one after the other as if they had run like that."""
+    numbers = range(len(lines))
+    failure = "".join(f"mark {index} {_NO_FOLDER}; " for index in numbers)
+    starts = "".join(f'{{ {_command(line)}\n}} >"$dir/{i}" 2>"$dir/{i}.err" & pid{i}=$!\n' for i, line in enumerate(lines))
+    ends = "".join(
+        f'wait "$pid{index}"; code=$?; cat "$dir/{index}"; cat "$dir/{index}.err" >&2; mark {index} "$code"\n'
+        for index in numbers
+    )
+    return f"{_FOLDER.format(failure=failure)}{starts}{ends}"
 
 
 def _command(line: Line) -> str:

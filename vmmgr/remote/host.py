@@ -92,15 +92,15 @@ class Host:
             finally:
                 self._lock.release()
 
-    def run(self, lines: Sequence[Line], *, stop_on_failure: bool) -> list[Result]:
-        """Run commands one after the other in one exec, as root.
+    def run(self, lines: Sequence[Line], *, stop_on_failure: bool = False, together: bool = False) -> list[Result]:
+        """Run commands in one exec, as root: one after the other, or ``together`` at the same time.
 
         Raises:
             ConnectError: nothing was run.
             BatchLostError: some were run, and it is not known which.
         """
         nonce = os.urandom(16).hex()
-        program = encode(lines, stop_on_failure=stop_on_failure, nonce=nonce)
+        program = encode(lines, stop_on_failure=stop_on_failure, together=together, nonce=nonce)
         limit = sum(line.timeout + KILL_AFTER for line in lines) + _MARGIN
         began = time.monotonic()
         output = self._execute("", [program], limit)

@@ -100,26 +100,27 @@ class Remote:
         late = {name: UnreachableError(f"{name} did not answer within {deadline:g} s.") for name in trying.values()}
         raise _none_reached(failures | late)
 
-    def run(self, host: str, lines: Sequence[Line], *, stop_on_failure: bool = False) -> list[Result]:
+    def run(self, host: str, lines: Sequence[Line], *, stop_on_failure: bool = False, together: bool = False) -> list[Result]:
         """Run commands on one machine, as root and in one exec, and return one result for each.
 
         Args:
             host: the machine's name.
             lines: the commands, run one after the other.
             stop_on_failure: whether to skip the rest once one has failed.
+            together: run them at the same time instead; for what only reads.
 
         Raises:
             ConnectError: nothing was run.
             BatchLostError: the connection broke while they ran.
         """
-        return self._hosts[host].run(lines, stop_on_failure=stop_on_failure)
+        return self._hosts[host].run(lines, stop_on_failure=stop_on_failure, together=together)
 
     def run_many(
-        self, batches: Mapping[str, Sequence[Line]], *, stop_on_failure: bool = False
+        self, batches: Mapping[str, Sequence[Line]], *, stop_on_failure: bool = False, together: bool = False
     ) -> dict[str, list[Result] | VmMgrError]:
         """Run commands on several machines at the same time; a machine's error takes the place of its results."""
         work = {
-            name: _in_background(partial(self.run, name, lines, stop_on_failure=stop_on_failure))
+            name: _in_background(partial(self.run, name, lines, stop_on_failure=stop_on_failure, together=together))
             for name, lines in batches.items()
         }
         return {name: _answer(future) for name, future in work.items()}

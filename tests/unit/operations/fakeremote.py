@@ -76,7 +76,7 @@ class FakeRemote:
                 return machine.name
         raise UnreachableError("No machine answers.")
 
-    def run(self, host: str, lines: Sequence[Line], *, stop_on_failure: bool = False) -> list[Result]:
+    def run(self, host: str, lines: Sequence[Line], *, stop_on_failure: bool = False, together: bool = False) -> list[Result]:
         self._connect(host)
         self.execs[host] += 1
         self.batches.append((host, [command_name(line.argv) for line in lines]))
@@ -96,12 +96,12 @@ class FakeRemote:
         return results
 
     def run_many(
-        self, batches: dict[str, Sequence[Line]], *, stop_on_failure: bool = False
+        self, batches: dict[str, Sequence[Line]], *, stop_on_failure: bool = False, together: bool = False
     ) -> dict[str, list[Result] | VmMgrError]:
         answers: dict[str, list[Result] | VmMgrError] = {}
         for host, lines in batches.items():
             try:
-                answers[host] = self.run(host, lines, stop_on_failure=stop_on_failure)
+                answers[host] = self.run(host, lines, stop_on_failure=stop_on_failure, together=together)
             except VmMgrError as error:
                 answers[host] = error
         return answers

@@ -7,15 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from vmmgr.errors import UsageError
 from vmmgr.remote.batch import Decoded, Line, decode, encode
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NONCE = "0123456789abcdef0123456789abcdef"
 ECHO = (sys.executable, "-c", r"import os,sys; os.write(1, b'\0'.join(map(os.fsencode, sys.argv[1:])))")
@@ -33,9 +30,9 @@ class Shell:
         """Run it as ``sh``, with a program as its standard input."""
         return subprocess.run(["sh"], executable=self.program, input=program, capture_output=True, check=False, timeout=20)
 
-    def run(self, *lines: Line, stop_on_failure: bool = False) -> Decoded:
+    def run(self, *lines: Line, stop_on_failure: bool = False, together: bool = False) -> Decoded:
         """Run a batch."""
-        done = self.feed(encode(lines, stop_on_failure=stop_on_failure, nonce=NONCE))
+        done = self.feed(encode(lines, stop_on_failure=stop_on_failure, together=together, nonce=NONCE))
         return decode(done.stdout, done.stderr, NONCE)
 
 
@@ -124,6 +121,45 @@ def test_stop_on_failure_skips_the_rest(shell: Shell, tmp_path: Path) -> None:
     assert decoded.complete
     assert not after.exists()
     assert [frame.exit_code for frame in shell.run(*lines).frames] == [0, 3, 0]
+
+
+def test_together_gives_the_same_as_one_after_the_other(shell: Shell) -> None:
+    """Commands that run at the same time have their own outputs, exit codes and inputs, told in their order."""
+    both = "printf '\\n out \\n\\n'; printf 'err' >&2; exit 7"
+    lines = (
+        Line(("sh", "-c", both)), Line(("cat",)), Line(("cat",), stdin=f"a\n{CONTINUATIONS}\n\n"), Line(("no-such-command",)),
+        Line(("head", "-c", "300000", "/dev/zero")), Line(("sleep", "30"), timeout=0.1), Line((*ECHO, "a b", "$x")),
+        Line(("true",), stdin="x" * 200_000), Line(("sh", "-c", "kill -9 $$")),
+    )  # fmt: skip
+    one, other = shell.run(*lines), shell.run(*lines, together=True)
+    assert [(f.exit_code, f.stdout) for f in one.frames] == [(f.exit_code, f.stdout) for f in other.frames]
+    assert [frame.exit_code for frame in other.frames] == [7, 0, 0, 127, 0, 124, 0, 0, 137]
+    assert (other.frames[0].stderr, other.complete) == (b"err", True)
+
+
+def test_together_means_at_the_same_time(shell: Shell, tmp_path: Path) -> None:
+    """The first command waits for what the last one makes; the folder of their outputs is private, and gone afterwards."""
+    made = tmp_path / "made"
+    wait = f"until [ -e {made} ]; do sleep 0.05; done; file=$(readlink /proc/$$/fd/1); stat -c %a ${{file%/*}}; echo $file"
+    decoded = shell.run(Line(("sh", "-c", wait), timeout=10), Line(("touch", str(made))), together=True)
+    mode, file = decoded.frames[0].stdout.decode().split()
+    assert mode == "700"
+    assert file.startswith("/dev/shm/vm-mgr.")
+    assert not Path(file).parent.exists()
+
+
+def test_together_without_a_place_for_files(tmp_path: Path) -> None:
+    """Where no folder can be made, every command has failed, and nothing is written anywhere."""
+    tool = tmp_path / "mktemp"
+    tool.write_text("#!/bin/sh\necho 'no space left' >&2\nexit 1\n")
+    tool.chmod(0o755)
+    program = encode((Line(("touch", str(tmp_path / "ran"))), Line(("true",))), together=True, nonce=NONCE)
+    done = Shell("sh").feed(program.replace(b"PATH=", f"PATH={tmp_path}:".encode(), 1))
+    decoded = decode(done.stdout, done.stderr, NONCE)
+    assert [frame.exit_code for frame in decoded.frames] == [73, 73]
+    assert decoded.complete
+    assert b"no space left" in decoded.frames[0].stderr
+    assert not (tmp_path / "ran").exists()
 
 
 def test_time_limit_ends_the_command(shell: Shell) -> None:
