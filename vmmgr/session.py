@@ -24,8 +24,11 @@ def run_on_site(
     inventories: Sequence[Path],
     config: Path | None,
     quiet: bool = False,
+    preview: Callable[[str], None] | None = None,
 ) -> T:
     """Run an operation on the site that these options, the environment and the configuration choose.
+
+    With ``preview``, nothing is changed; it is given the text of what would be run and changed, also when that would fail.
 
     Raises:
         VmMgrError: The site cannot be chosen or reached, or the operation failed.
@@ -44,7 +47,19 @@ def run_on_site(
     settings = Settings(known_hosts=chosen.known_hosts, connect_timeout=chosen.connect_timeout)
     with Remote(chosen.machines, settings, sudo_password=password) as remote:
         context = Context(chosen, who(), approach=lambda: remote.approach(chosen.control_candidates[0]))
-        return Runner(chosen, remote, reporter).run(operation(context))
+        if preview is None:
+            return Runner(chosen, remote, reporter).run(operation(context))
+        from vmmgr.operations.dryrun import DryRunner
+
+        rehearsal = DryRunner(chosen, remote, reporter, context.reader)
+        try:
+            value = rehearsal.run(operation(context))
+        except BaseException:
+            if rehearsal.plan:
+                preview(rehearsal.text(context.generated))
+            raise
+        preview(rehearsal.text(context.generated))
+        return value
 
 
 def who() -> str:

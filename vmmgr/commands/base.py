@@ -58,6 +58,7 @@ class SiteMixin(StrictMixin):
 
     app: Any
     app_args: Any
+    dry_run = False
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the options that choose the site, as they stand before the command too."""
@@ -72,10 +73,11 @@ class SiteMixin(StrictMixin):
         for option in ("site", "inventory", "config"):
             if hasattr(parsed_args, option):
                 setattr(self.app_args, option, getattr(parsed_args, option))
+        self.dry_run = getattr(parsed_args, "dry_run", False)
         return super().run(parsed_args)  # type: ignore[misc,no-any-return]
 
     def operate(self, operation: Callable[[Context], Steps[T]]) -> T:
-        """Run an operation on the site that the global options choose."""
+        """Run an operation on the site that the global options choose; with --dry-run, print what it would change."""
         from vmmgr.session import run_on_site
 
         options = vars(self.app_args)
@@ -85,12 +87,13 @@ class SiteMixin(StrictMixin):
             inventories=[Path(name) for name in options.get("inventory") or ()],
             config=Path(options["config"]) if "config" in options else None,
             quiet=options["verbose_level"] == 0,
+            preview=(lambda text: print(printable(text), file=self.app.stdout)) if self.dry_run else None,
         )
 
     def say(self, text: str) -> None:
-        """Print a sentence, unless -q."""
+        """Print a sentence, unless -q; with --dry-run it is marked as what would be said in the end."""
         if self.app_args.verbose_level:
-            print(printable(text), file=self.app.stdout)
+            print(printable(f"\nIt would end with: {text}" if self.dry_run else text), file=self.app.stdout)
 
     def tell(self, state: VmState) -> None:
         """Print the state of a VM as a sentence."""
@@ -100,6 +103,14 @@ class SiteMixin(StrictMixin):
 # The mixins override what cliff's classes set for themselves
 class SiteCommand(SiteMixin, Command):  # type: ignore[misc]
     """A command that changes something; it prints a sentence."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add ``--dry-run``."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--dry-run", action="store_true", help="change nothing; check everything, and print what would be run and changed"
+        )
+        return parser
 
 
 class SiteLister(SiteMixin, Lister):  # type: ignore[misc]

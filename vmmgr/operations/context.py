@@ -28,12 +28,14 @@ class Context:
         who: The one who works here, ``user@workstation``; leases show it to others.
         clock: Seconds that only ever grow; tests bring their own.
         approach: Begins to connect to the control host and returns at once, so that it answers when the first commands are made.
+        generated: The values that were made up for this operation and would be others the next time, each with its kind.
     """
 
     site: Site
     who: str
     clock: Callable[[], float] = field(default=time.monotonic)
     approach: Callable[[], None] = field(default=lambda: None)
+    generated: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def renderer(self) -> Renderer:

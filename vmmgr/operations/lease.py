@@ -34,7 +34,9 @@ def new_lease(
     context: Context, view: View, vm: str, verb: str, *, extra: float = 0, notes: Mapping[str, str] | None = None
 ) -> Lease:
     """Make a lease for an operation; ``extra`` seconds are added for what it has to wait for."""
-    return Lease(vm, verb, context.who, view.now, view.now + TERM + int(extra), secrets.token_hex(4), notes or {})
+    token = secrets.token_hex(4)
+    context.generated[token] = "lease"
+    return Lease(vm, verb, context.who, view.now, view.now + TERM + int(extra), token, notes or {})
 
 
 def renewed(lease: Lease, seconds_since_taken: float) -> Lease:

@@ -127,7 +127,8 @@ def _unused_disks(context: Context, view: View, name: str) -> Steps[_Snapshots]:
         if context.clock() > deadline:
             words = "; ".join(f"{image} by {', '.join(addresses)}" for image, addresses in users.items())
             raise RefusedError(f"The disks of VM {name} are in use ({words}); end that first.")
-        yield Pause(1.0)
+        if not (yield Pause(1.0)):
+            return dict(zip(images, snapshots, strict=True))
     return {}
 
 

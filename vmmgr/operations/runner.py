@@ -112,7 +112,7 @@ class Runner:
                 return self._stream(request)
             case Pause():
                 time.sleep(request.seconds)
-        return None
+                return True
 
     def _host(self, where: Where) -> str:
         """Return the host for a role, connecting to it if this is the first time."""

@@ -116,7 +116,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait for some seconds."""
+    """Wait for some seconds. Answer: whether to go on waiting; False in a dry run, where nothing comes of it."""
 
     seconds: float
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from fakesite import Image
-from fakesnapshots import ExitError, SnapshotCommands, metadata_of
+from fakesnapshots import ExitError, SnapshotCommands
 
 if TYPE_CHECKING:
     from fakesite import Host
@@ -59,7 +59,8 @@ class CephCommands(SnapshotCommands):
         self.site.groups.pop(arguments[1], None)
 
     def do_metadata(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
-        return metadata_of(self._image(options))
+        metadata = self._image(options).metadata
+        return json.dumps(metadata) if metadata else ""
 
     def do_set_metadata(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         pairs = arguments[2:]

@@ -55,6 +55,7 @@ class FakeRemote:
         faults: What goes wrong, by the index of the command.
         log: The commands that were run.
         batches: The names of the commands of each exec, with its host.
+        changes: What was sent to change something: for each exec its host, and the arguments and the document of each command.
     """
 
     def __init__(self, site: FakeSite) -> None:
@@ -67,6 +68,7 @@ class FakeRemote:
         self.streams: Counter[str] = Counter()
         self.connected: list[str] = []
         self.batches: list[tuple[str, list[str]]] = []
+        self.changes: list[tuple[str, list[tuple[tuple[str, ...], str | None]]]] = []
         self.killed = False
 
     def connect_first(self, machines: Sequence[Machine], **_: object) -> str:
@@ -80,6 +82,8 @@ class FakeRemote:
         self._connect(host)
         self.execs[host] += 1
         self.batches.append((host, [command_name(line.argv) for line in lines]))
+        if stop_on_failure:
+            self.changes.append((host, [(line.argv, line.stdin) for line in lines]))
         results: list[Result] = []
         for position, line in enumerate(lines):
             if results and stop_on_failure and results[-1].exit_code != 0:
@@ -109,6 +113,7 @@ class FakeRemote:
     def stream(self, host: str, argv: Sequence[str], chunks: Iterable[bytes], *, timeout: float) -> Result:
         self._connect(host)
         self.streams[host] += 1
+        self.changes.append((host, [(tuple(argv), None)]))
         fault = self._begin(host, tuple(argv))
         data = b"".join(chunks)
         if fault and fault.kind == "lost":
@@ -144,7 +149,7 @@ class FakeRemote:
             return Result(host, line.argv, 124 if fault.kind == "late" else 1, b"", b"injected")
         try:
             output = self.commands.execute(self.site.hosts[host], line.argv, line.stdin or "")
-            answer = Result(host, line.argv, 0, output.encode(errors="surrogateescape"), b"")
+            answer = Result(host, line.argv, 0, output.encode(), b"")
         except ExitError as error:
             answer = Result(host, line.argv, error.code, b"", error.said.encode())
         self._end(fault)

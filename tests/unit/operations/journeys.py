@@ -11,7 +11,6 @@ from workbench import Bench, add_vm, constrain, creating
 
 from vmmgr.errors import VmMgrError
 from vmmgr.operations.membership import disable, enable
-from vmmgr.operations.metadata import set_metadata, unset_metadata
 from vmmgr.operations.removal import remove
 from vmmgr.operations.running import start, stop
 
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
     from vmmgr.operations.context import Context
     from vmmgr.operations.steps import Steps
 
+JOURNEYS = (
+    "create", "create stopped", "create disabled", "start", "stop", "disable", "enable", "enable metadata", "remove",
+    "remove disabled",
+)  # fmt: skip
 COLOCATION = '<rsc_colocation id="together" rsc="web" with-rsc="db" score="700"/>'
 
 
@@ -82,8 +85,6 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
         constrain(site, COLOCATION)
     if name == "enable":
         Bench(site, clock).run(lambda context: disable(context, "web"))
-    if kind != "new" and verb.endswith("set_metadata"):
-        site.images["system_web"].metadata["owner"] = "ann"
     if verb == "remove":
         site.take("system_web", "old", protected=True)
         site.take("system_web", "new")
@@ -95,8 +96,6 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
         "disable": lambda context: disable(context, "web"),
         "enable": lambda context: enable(context, "web"),
         "remove": lambda context: remove(context, "web"),
-        "set_metadata": lambda context: set_metadata(context, "web", "owner", "bob\n"),
-        "unset_metadata": lambda context: unset_metadata(context, "web", "owner"),
     }
     site.settle()
     return Journey(name, operations[verb], site)

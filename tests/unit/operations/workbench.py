@@ -14,6 +14,7 @@ from fakesite import FakeSite, Image, Run
 from vmmgr.operations.context import Context
 from vmmgr.operations.create import CreateRequest, create
 from vmmgr.operations.definition import Settings, definition
+from vmmgr.operations.dryrun import DryRunner
 from vmmgr.operations.runner import Runner
 
 if TYPE_CHECKING:
@@ -72,6 +73,12 @@ class Bench:
         self.remote = FakeRemote(self.site)
         self.remote.before, self.remote.faults = before, faults
         return Runner(self.context.site, self.remote, self.told).run(operation(self.context))  # type: ignore[arg-type]
+
+    def rehearse(self, operation: Callable[[Context], Steps[T]]) -> tuple[T, DryRunner]:
+        """Run an operation with ``--dry-run``, and return its value with what is known afterwards."""
+        self.remote = FakeRemote(self.site)
+        runner = DryRunner(self.context.site, self.remote, self.told, self.context.reader)  # type: ignore[arg-type]
+        return runner.run(operation(self.context)), runner
 
 
 def request(disk: DiskImage, name: str = "web", *, disks: int = 1, **options: Any) -> CreateRequest:

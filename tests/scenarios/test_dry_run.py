@@ -1,0 +1,101 @@
+"""``--dry-run`` on real sites: nothing changes, and what was printed is what the real run does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from tests.pasting import pasted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.scenarios.site import LabSite
+
+RUN_ON = ("crmsh-root", "pcs-hardened")
+# What each run makes anew and says so: the tokens of leases.
+TOKENS = re.compile(r"\b[0-9a-f]{8}\b(?! \(lease\))")
+LOGGED = re.compile(r"^(\w+): ((?:(?!^\w+: ).)*?): exit code (\d+)(?: in [\d.]+ s)?$", re.MULTILINE | re.DOTALL)
+
+
+def everything(site: LabSite) -> dict[str, Any]:
+    """Return all that a verb could change."""
+    script = "for file in /etc/pacemaker/*; do echo $file; cat $file; done; virsh list --all"
+    return {
+        "cib": (site.epoch(), configuration(site)),
+        "files": {host: site.on(host, "sh", "-c", script) for host in site.hypervisors},
+        "images": {image: site.rbd("image-meta", "list", image) for image in site.rbd("ls")},
+        "groups": {group: site.rbd("group", "image", "ls", group) for group in site.rbd("group", "ls")},
+        "objects": sorted(name for name in site.on(site.anywhere, "rados", "--pool=rbd", "ls").split() if "vm-mgr" in name),
+    }
+
+
+def configuration(site: LabSite) -> str:
+    """Return the configuration of the cluster, one element on each line."""
+    section = site.cib().find("configuration")
+    assert section is not None
+    ET.indent(section)
+    section.tail = None
+    return ET.tostring(section, encoding="unicode")
+
+
+def logged(log: str) -> list[tuple[str, str]]:
+    """Return what ``-vv`` says was run: host and command."""
+    return [(host, TOKENS.sub("TOKEN", command)) for host, command, _ in LOGGED.findall(log)]
+
+
+def patched(text: str, difference: str) -> str:
+    """Apply a unified diff of one file."""
+    old, new = text.splitlines(), []
+    position = 0
+    for hunk in re.split(r"^@@ -(\d+).*@@\n", difference, flags=re.MULTILINE)[1:]:
+        if hunk.isdecimal():
+            start = max(int(hunk) - 1, 0)
+            new += old[position:start]
+            position = start
+            continue
+        for line in hunk.splitlines():
+            if line[0] != "+":
+                assert old[position] == line[1:]
+                position += 1
+            if line[0] != "-":
+                new.append(line[1:])
+    return "\n".join([*new, *old[position:]])
+
+
+def check(site: LabSite, folder: Path, *words: str) -> str:
+    """Run a verb dry and then for real; compare, and return what was printed."""
+    before = everything(site)
+    dry = site.done("-vv", *words, "--dry-run")
+    assert everything(site) == before
+    real = site.done("-vv", *words)
+    folder.mkdir()
+    printed = [(host, TOKENS.sub("TOKEN", shlex.join(argv))) for host, argv, _ in pasted(dry.out, folder)]
+    done = logged(real.err)
+    for host in {host for host, _ in printed}:
+        expected = [command for where, command in printed if where == host]
+        assert [command for where, command in done if where == host and command in expected] == expected
+    # whatever else the real run did, the dry run did as well: it reads
+    assert {command for _, command in done} <= {command for _, command in [*printed, *logged(dry.err)]}
+    _, _, difference = dry.out.partition("# The configuration of the cluster in the end:\n")
+    assert configuration(site) == patched(before["cib"][1], difference.rpartition("\nIt would end with: ")[0])
+    assert dry.out.endswith(f"\nIt would end with: {real.out}")
+    return dry.out
+
+
+def test_nothing_changes_and_the_rest_comes_true(site: LabSite, vm: str, tmp_path: Path) -> None:
+    """Each verb, dry and then for real: the same commands on the same hosts, and the configuration that was foretold."""
+    xml = site.domain(tmp_path, vm, 131)
+    made = check(site, tmp_path / "create", "create", "-n", vm, "--xml", xml, "-i", site.image("tiny"))
+    assert f'+    <primitive id="{vm}"' in made
+    check(site, tmp_path / "stop", "stop", "--force", "-n", vm)
+    check(site, tmp_path / "disable", "disable", "-n", vm)
+    check(site, tmp_path / "enable", "enable", "-n", vm, "--nostart")
+    check(site, tmp_path / "start", "start", "-n", vm)
+    site.booted(131)
+    check(site, tmp_path / "remove", "remove", "-n", vm)
+    assert site.traces(vm) == []
+    answer = site.vm_mgr("stop", "-n", vm, "--dry-run")
+    assert (answer.code, answer.out) == (3, "")
