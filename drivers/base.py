@@ -159,7 +159,7 @@ class StorageDriver(Driver):
 
     @abstractmethod
     def metadata(self, image: str) -> Command[dict[str, str]]:
-        """Read all metadata of an image."""
+        """Read all metadata of an image, bytes that are no UTF-8 as lone surrogates (PEP 383); none when there is no such image."""
 
     @abstractmethod
     def set_metadata(self, image: str, metadata: Mapping[str, str]) -> Command[None]:

@@ -41,7 +41,10 @@ class Renderer:
         """Remember where templates are; ``folders`` come before the packaged ones and each holds ``DRIVER/NAME.j2``."""
         self._folders = (*folders, Path(__file__).with_name("templates"))
         self._nonce = secrets.token_hex(8)
-        self._token = re.compile(f"\ufdd0{self._nonce}([0-9a-f]*)\ufdd1")
+        self._token = re.compile(f"\ufdd0{self._nonce}([0-9a-f]+)\ufdd1")
+        # each value once; none is forgotten, for Jinja2 compiles the tokens of constants into a template
+        self._values: dict[str, int] = {}
+        self._texts: list[str] = []
 
     def argv(self, template: str, **values: Any) -> tuple[str, ...]:
         """Render the command template ``DRIVER/NAME`` to an argument list.
@@ -113,12 +116,16 @@ class Renderer:
         text = _plain(value)
         if "\0" in text:
             raise ValueError("a value contains a NUL character, which no program argument can hold")
-        return f"\ufdd0{self._nonce}{text.encode().hex()}\ufdd1"
+        text.encode(errors="surrogateescape")  # bytes that are no UTF-8 come as surrogates (PEP 383); no others can be sent
+        index = self._values.setdefault(text, len(self._texts))
+        if index == len(self._texts):
+            self._texts.append(text)
+        return f"\ufdd0{self._nonce}{index:x}\ufdd1"
 
     def _decode(self, word: str) -> str:
         # A block or macro passes through finalize once more, so tokens can contain tokens.
         while True:
-            decoded = self._token.sub(lambda match: bytes.fromhex(match[1]).decode(), word)
+            decoded = self._token.sub(lambda match: self._texts[int(match[1], 16)], word)
             if decoded == word:
                 return word
             word = decoded

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.command import Command, CommandFailedError, succeeded, text_of
-from vmmgr.drivers.rbd.commands import NO_SUCH_IMAGE, STREAM, SURVEY, json_of
+from vmmgr.drivers.rbd.commands import NO_SUCH_IMAGE, READ, STREAM, SURVEY, json_of
 from vmmgr.drivers.rbd.disks import parse_disks
+from vmmgr.drivers.rbd.metadata import parse_metadata
 from vmmgr.drivers.rbd.snapshots import RbdSnapshots
 
 if TYPE_CHECKING:
@@ -61,11 +62,7 @@ class Rbd(RbdSnapshots):
         return Command(argv, lambda result: parse_disks(result, self.pool, vm), timeout=SURVEY)
 
     def metadata(self, image: str) -> Command[dict[str, str]]:
-        def parse(pairs: Any) -> dict[str, str]:
-            return {str(key): str(value) for key, value in pairs.items()}
-
-        # rbd prints nothing at all, not even {}, where there is no metadata
-        return self._read("metadata", parse, of=dict, empty=b"{}", image=image)
+        return Command(self.renderer.argv("rbd/metadata", pool=self.pool, image=image), parse_metadata, timeout=READ)
 
     def set_metadata(self, image: str, metadata: Mapping[str, str]) -> Command[None]:
         return self._change("set_metadata", image=image, metadata=metadata)

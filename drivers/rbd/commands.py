@@ -34,11 +34,10 @@ class RbdCommands(StorageDriver):
         *,
         of: type = list,
         missing: T | None = None,
-        empty: bytes = b"",
         **values: str,
     ) -> Command[T]:
         argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)
-        return Command(argv, json_of(parse, of=of, missing=missing, empty=empty), timeout=READ)
+        return Command(argv, json_of(parse, of=of, missing=missing), timeout=READ)
 
     def _change(
         self,
@@ -59,10 +58,10 @@ def done_or_absent(result: Result) -> None:
         succeeded(result)
 
 
-def json_of(parse: Callable[[Any], T], *, of: type, missing: T | None = None, empty: bytes = b"") -> Callable[[Result], T]:
+def json_of(parse: Callable[[Any], T], *, of: type, missing: T | None = None) -> Callable[[Result], T]:
     """Read a JSON document of the type ``of`` and hand it to ``parse``.
 
-    ``missing`` is the value for what does not exist, where that is no failure; ``empty`` is what an empty answer stands for.
+    ``missing`` is the value for what does not exist, where that is no failure.
     """
 
     def read(result: Result) -> T:
@@ -70,7 +69,7 @@ def json_of(parse: Callable[[Any], T], *, of: type, missing: T | None = None, em
             return missing
         succeeded(result)
         try:
-            document = json.loads((result.stdout or empty).decode())
+            document = json.loads(result.stdout.decode())
             if not isinstance(document, of):
                 raise TypeError(f"not a {of.__name__}")
             return parse(document)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmmgr.command import CommandFailedError, succeeded
 from vmmgr.disks import Disk, Disks, ImageSnapshot, disk_order
+from vmmgr.drivers.rbd.metadata import read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ def parse_disks(result: Result, pool: str, vm: str) -> Disks:
     """
     succeeded(result)
     try:
-        return _disks(result.stdout.decode(), pool, vm)
+        return _disks(result.stdout.decode(errors="surrogateescape"), pool, vm)
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise CommandFailedError(result) from error
 
@@ -48,7 +49,7 @@ def _disks(text: str, pool: str, vm: str) -> Disks:
         elif kind == "group":
             group = json.loads(value)
         else:
-            images[current][kind] = json.loads(value or "{}")  # rbd prints nothing where there is no metadata
+            images[current][kind] = read_metadata(value) if kind == "metadata" else json.loads(value)
     if group is None or any(_ALWAYS - told.keys() for told in images.values()):
         raise ValueError("a part is missing")
     grouped = {member.removeprefix(f"{pool}/") for member in members if member.startswith(f"{pool}/")}
@@ -56,7 +57,7 @@ def _disks(text: str, pool: str, vm: str) -> Disks:
     return Disks(
         vm,
         tuple(_disk(image, images[image], grouped=image in grouped) for image in ordered),
-        {str(key): str(value) for told in images.values() for key, value in told.get("metadata", {}).items()},
+        {key: value for told in images.values() for key, value in told.get("metadata", {}).items()},
         {str(item["snapshot"]): item["state"] == "ok" for item in group},
         tuple(member for member in members if member.removeprefix(f"{pool}/") not in images),
         records[1:].rstrip("\n"),

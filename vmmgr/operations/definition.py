@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 # decides whether it comes back by itself.
 PREFERENCE = 1000
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
-# What a user may call his own metadata; the rest is vm-mgr's and vm_manager's.
-_USER_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_RESERVED = {"xml", "vm_name"}
 # Pacemaker's meta attributes of a VM that is also a node (pacemaker-remote), and vm_manager's keys for them.
 _REMOTE = {
     "remote-node": "_remote_node",
@@ -111,20 +108,6 @@ class Settings:
                 values[key] = _pairs(f"_{key}", metadata[f"_{key}"])
         values["remote"] = {name: metadata[key] for name, key in _REMOTE.items() if metadata.get(key)}
         return cls(live_migration=metadata.get("_live_migration", "").lower() == "true", **values)
-
-
-def check_user_metadata(metadata: Mapping[str, str]) -> None:
-    """Refuse metadata keys that are not the user's.
-
-    Raises:
-        UsageError: A key is reserved or breaks the rule.
-    """
-    for key in metadata:
-        if key in _RESERVED or not _USER_KEY.fullmatch(key):
-            raise UsageError(
-                f"{key!r} cannot be a metadata key: letters, digits, '.', '_' and '-', not beginning with one of these three, "
-                f"and not {' or '.join(sorted(_RESERVED))}."
-            )
 
 
 def definition(

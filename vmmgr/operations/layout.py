@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from vmmgr.errors import UsageError
 from vmmgr.model import check_new_name, system_image
-from vmmgr.operations.definition import Settings, check_user_metadata, definition
+from vmmgr.operations.definition import Settings, definition
 from vmmgr.operations.domain import BUSES
 from vmmgr.operations.lease import holding
+from vmmgr.operations.metadata import check_user_metadata
 from vmmgr.operations.retrying import change_definition
 from vmmgr.operations.status import state_of
 from vmmgr.operations.steps import ChangeEach, Role, Step, change

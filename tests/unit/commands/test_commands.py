@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +46,13 @@ class Site:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose operations are stubbed where the commands find them."""
-    from vmmgr.operations import create, listing, membership, removal, running
+    from vmmgr.operations import create, listing, membership, metadata, removal, running
 
     stub = Site()
     monkeypatch.setattr(session, "run_on_site", stub.run_on_site)
     for module, names in (
         (create, ["create"]), (listing, ["list_vms", "vm_status"]), (membership, ["enable", "disable"]),
-        (removal, ["remove", "repair"]), (running, ["start", "stop"]),
+        (metadata, ["vm_metadata", "metadata_value", "set_metadata", "unset_metadata"]), (removal, ["remove", "repair"]), (running, ["start", "stop"]),
     ):  # fmt: skip
         for name in names:
             monkeypatch.setattr(module, name, lambda *args, name=name, **kwargs: stub.calls.append((name, args, kwargs)))
@@ -371,7 +372,98 @@ def test_create_refuses_bad_values(
     assert site.calls == []
 
 
-@pytest.mark.parametrize("verb", ["create", "start", "stop", "enable", "disable", "remove", "repair", "status"])
+METADATA = {"b": 'of\n"lines"\x1b', "vm_name": "vm1", "z": "no \udcff text"}
+
+
+def test_metadata_are_listed(site: Site, shown: Any) -> None:
+    """Keys, and with --long values: exact where the format allows it, in their own cell where it does not."""
+    site.answer = METADATA
+    assert shown("list-metadata", "-n", "a", "-f", "value") == "b\nvm_name\nz\n"
+    assert site.calls == [("vm_metadata", ("context", "a"), {})]
+    rows = [
+        {"Key": "b", "Value": 'of\n"lines"\x1b'},
+        {"Key": "vm_name", "Value": "vm1"},
+        {"Key": "z", "Value": "no \\xff text"},
+    ]
+    assert json.loads(shown("list_metadata", "-n", "a", "--long", "-f", "json")) == rows
+    assert yaml.safe_load(shown("list_metadata", "-n", "a", "--long", "-f", "yaml")) == rows
+    assert (
+        list(csv.DictReader(io.StringIO(shown("list_metadata", "-n", "a", "--long", "-f", "csv"), newline=""), escapechar="\\"))
+        == rows
+    )
+    assert len(shown("list_metadata", "-n", "a", "--long").splitlines()) == 7
+    for output in ("table", "value"):
+        assert "\x1b" not in shown("list_metadata", "-n", "a", "--long", "-f", output)
+
+
+def test_a_value_is_printed_as_it_is(site: Site, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The bytes of the value and nothing else, whatever they are."""
+    site.answer = 'two\nlines \x1b "ü" \udcff\n'
+    assert main(["get_metadata", "-n", "a", "--metadata_name", "k"]) == 0
+    assert capsysbinary.readouterr() == ('two\nlines \x1b "ü" '.encode() + b"\xff\n", b"")
+    assert site.calls == [("metadata_value", ("context", "a", "k"), {})]
+
+
+def test_a_value_cannot_steer_the_terminal(site: Site, shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal it is made printable, and its line is ended."""
+    site.answer = "red \x1b[31m"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert shown("get-metadata", "-n", "a", "--metadata-name", "k") == "red \\x1b[31m\n"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (("--metadata_value", "-"), ("set_metadata", ("context", "a", "k", "-"), {})),
+        (("--metadata-value=-rf",), ("set_metadata", ("context", "a", "k", "-rf"), {})),
+        (("--metadata_value", ""), ("set_metadata", ("context", "a", "k", ""), {})),
+        (("--unset",), ("unset_metadata", ("context", "a", "k"), {})),
+        (("--from-file", "value"), ("set_metadata", ("context", "a", "k", "-a\n\udcff"), {})),
+        (("--from-file", "-"), ("set_metadata", ("context", "a", "k", "in\n"), {})),
+        (("--from-file", "long"), ("set_metadata", ("context", "a", "k", "x" * 131072), {})),
+    ],
+    ids=lambda case: " ".join(case[0]),
+)
+def test_a_value_is_set_from_anywhere(
+    site: Site, shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Any
+) -> None:
+    """From the command line, a file or standard input; never more of it than is needed to see that it is too long."""
+    words, call = case
+    (tmp_path / "value").write_bytes(b"-a\n\xff")
+    (tmp_path / "long").write_bytes(b"x" * 200_000)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"in\n")))
+    site.answer = "The metadata 'k' of VM a is set."
+    assert shown("set_metadata", "-n", "a", "--metadata_name", "k", *words) == "The metadata 'k' of VM a is set.\n"
+    assert site.calls == [call]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "one of the arguments --metadata_value/--metadata-value --from-file --unset is required"),
+        (("--metadata_value", "x", "--unset"), "not allowed with argument"),
+        (("--from-file", "x", "--unset"), "not allowed with argument"),
+        (("--from-file", "/nonexistent"), "The value cannot be read from '/nonexistent': No such file or directory."),
+        (("--from-file", "/"), "The value cannot be read from '/': Is a directory."),
+    ],
+)
+def test_there_is_one_value(site: Site, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str) -> None:
+    """None, two, and a file that cannot be read are told before anybody is contacted."""
+    assert said in refused(capsys, "set_metadata", "-n", "a", "--metadata_name", "k", *words)
+    assert site.calls == []
+
+
+def test_a_reserved_key_is_told_before_its_value_is_read(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody types a value into standard input in vain."""
+    assert "'_priority' is a setting of the VM" in refused(
+        capsys, "set_metadata", "-n", "a", "--metadata_name", "_priority", "--from-file", "-"
+    )
+
+
+@pytest.mark.parametrize(
+    "verb", ["create", "start", "stop", "enable", "disable", "remove", "repair", "status", "list_metadata"]
+)
 def test_a_vm_must_be_named(site: Site, capsys: pytest.CaptureFixture[str], verb: str) -> None:
     """No verb that acts on one VM runs without its name."""
     assert "-n/--name" in refused(capsys, verb)

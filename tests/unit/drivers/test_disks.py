@@ -40,6 +40,14 @@ def test_the_disks_in_their_order(disks: Disks) -> None:
     assert disks.records == '{"version": 1}'
 
 
+def test_metadata_of_any_bytes_do_no_harm(rbd: Rbd, recorded: Any, answer: Any) -> None:
+    """Bytes that are no UTF-8, and a key with a quotation mark, hide nothing of the disks."""
+    told = recorded(RECORDED).stdout.replace('"note":"größe'.encode(), b'"a"b":"\xff","note":"')
+    disks = rbd.disks("rec1").parse(answer(told))
+    assert disks.metadata == {"vm_name": "rec1", 'a"b': "\udcff", "note": "\ntwo"}
+    assert len(disks.disks) == 5
+
+
 def test_the_snapshots_of_an_image(disks: Disks) -> None:
     """Number, time in UTC, protection and size used of each; what a group's snapshot is called; what is in the trash."""
     old, new, both, gone = disks.disks[0].snapshots

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from fakesite import Image
-from fakesnapshots import ExitError, SnapshotCommands
+from fakesnapshots import ExitError, SnapshotCommands, metadata_of
 
 if TYPE_CHECKING:
     from fakesite import Host
@@ -59,8 +59,7 @@ class CephCommands(SnapshotCommands):
         self.site.groups.pop(arguments[1], None)
 
     def do_metadata(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
-        metadata = self._image(options).metadata
-        return json.dumps(metadata) if metadata else ""
+        return metadata_of(self._image(options))
 
     def do_set_metadata(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         pairs = arguments[2:]

@@ -149,7 +149,7 @@ class FakeRemote:
             return Result(host, line.argv, 124 if fault.kind == "late" else 1, b"", b"injected")
         try:
             output = self.commands.execute(self.site.hosts[host], line.argv, line.stdin or "")
-            answer = Result(host, line.argv, 0, output.encode(), b"")
+            answer = Result(host, line.argv, 0, output.encode(errors="surrogateescape"), b"")
         except ExitError as error:
             answer = Result(host, line.argv, error.code, b"", error.said.encode())
         self._end(fault)

@@ -71,9 +71,8 @@ class SnapshotCommands:
         if image.snapshots and usage:
             used = [{"snapshot_id": item.id, "used_size": 4096} for item in image.snapshots if item.kind == "user"]
             facts["usage"] = {"images": [*used, {"used_size": 0}]}
-        if metadata:
-            facts["metadata"] = image.metadata
-        return [f"{kind} {json.dumps(value) if value != {} else ''}" for kind, value in facts.items()]
+        told = [f"{kind} {json.dumps(value)}" for kind, value in facts.items()]
+        return [*told, f"metadata {metadata_of(image)}".replace("\n", " ")] if metadata else told
 
     def do_create_snapshot(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         if self._image(options).snapshot(options["snap"]):
@@ -169,6 +168,12 @@ class SnapshotCommands:
         if self.site.images[image].watchers:
             self.site.violations.append(f"{image} was rolled back while somebody had it open")
         self.site.images[image].data = snapshot.data
+
+
+def metadata_of(image: Image) -> str:
+    """Return what ``image-meta list`` writes: it escapes values, and neither keys nor bytes that are no UTF-8."""
+    pairs = [f'"{key}":{json.dumps(text, ensure_ascii=False)}' for key, text in image.metadata.items()]
+    return f"{{{','.join(pairs)}}}\n" if pairs else ""
 
 
 def _is_data(vm: str, image: str) -> bool:

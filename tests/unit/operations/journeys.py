@@ -11,6 +11,7 @@ from workbench import Bench, add_vm, constrain, creating
 
 from vmmgr.errors import VmMgrError
 from vmmgr.operations.membership import disable, enable
+from vmmgr.operations.metadata import set_metadata, unset_metadata
 from vmmgr.operations.removal import remove
 from vmmgr.operations.running import start, stop
 
@@ -85,6 +86,8 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
         constrain(site, COLOCATION)
     if name == "enable":
         Bench(site, clock).run(lambda context: disable(context, "web"))
+    if kind != "new" and verb.endswith("set_metadata"):
+        site.images["system_web"].metadata["owner"] = "ann"
     if verb == "remove":
         site.take("system_web", "old", protected=True)
         site.take("system_web", "new")
@@ -96,6 +99,8 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
         "disable": lambda context: disable(context, "web"),
         "enable": lambda context: enable(context, "web"),
         "remove": lambda context: remove(context, "web"),
+        "set_metadata": lambda context: set_metadata(context, "web", "owner", "bob\n"),
+        "unset_metadata": lambda context: unset_metadata(context, "web", "owner"),
     }
     site.settle()
     return Journey(name, operations[verb], site)

@@ -11,7 +11,7 @@ from workbench import Bench
 
 from vmmgr.drivers.pacemaker.cib import Cib
 from vmmgr.errors import UsageError, VmMgrError
-from vmmgr.operations.definition import Settings, check_user_metadata, definition
+from vmmgr.operations.definition import Settings, definition
 from vmmgr.operations.fragment import Fragment, document, with_target_role
 
 if TYPE_CHECKING:
@@ -77,13 +77,6 @@ def test_target_role_is_not_a_setting() -> None:
     """The target role cannot be smuggled in as a meta attribute."""
     with pytest.raises(UsageError, match="target role"):
         Settings(pacemaker_meta={"target-role": "Stopped"})
-
-
-@pytest.mark.parametrize("key", ["xml", "vm_name", "_xml", "", "-a", "a b", "a\n"])
-def test_reserved_user_metadata(key: str) -> None:
-    """A user's metadata cannot take the place of vm-mgr's own."""
-    with pytest.raises(UsageError, match="cannot be a metadata key"):
-        check_user_metadata({"fine.key-1": "x", key: "y"})
 
 
 def defined(clock: Clock, settings: Settings, **options: Any) -> ET.Element:

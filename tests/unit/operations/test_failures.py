@@ -104,14 +104,31 @@ KILL, FAIL, FAIL_LATE = Fault("kill", effect=True), Fault("fail"), Fault("fail",
 LOST, LOST_LATE, LOST_GOING_ON = Fault("lost"), Fault("lost", effect=True), Fault("lost", effect=True, rest=True)
 TIME_UP_LATE, INTERRUPT = Fault("late", effect=True), Fault("SIGINT", effect=True)
 EVERY = (KILL, FAIL, FAIL_LATE, LOST, LOST_LATE, LOST_GOING_ON, TIME_UP_LATE, INTERRUPT)
-CASES = [(name, "crm", fault) for name in ("create", "start", "stop", "disable", "enable", "remove") for fault in EVERY]
+CASES = [
+    (name, "crm", fault)
+    for name in ("create", "start", "stop", "disable", "enable", "remove", "set_metadata", "set_metadata new", "unset_metadata")
+    for fault in EVERY
+]
 CASES += [
     (name, "crm", fault) for name in ("create disabled", "enable metadata", "remove disabled") for fault in (KILL, LOST_LATE)
 ]
 CASES += [(name, "pcs", fault) for name in ("create", "disable", "enable", "remove") for fault in (KILL,)]
 
 
-READS = {"node", "cib", "simulate", "groups", "images", "inspect", "validate", "nothing", "monitors", "watchers", "snapshots"}
+READS = {
+    "node",
+    "cib",
+    "simulate",
+    "groups",
+    "images",
+    "metadata",
+    "inspect",
+    "validate",
+    "nothing",
+    "monitors",
+    "watchers",
+    "snapshots",
+}
 
 
 def case_id(value: object) -> str:
