@@ -101,6 +101,10 @@ class SiteMixin(StrictMixin):
 
 
 # The mixins override what cliff's classes set for themselves
+class SiteReader(SiteMixin, Command):  # type: ignore[misc]
+    """A command that prints something that is neither a table nor a sentence."""
+
+
 class SiteCommand(SiteMixin, Command):  # type: ignore[misc]
     """A command that changes something; it prints a sentence."""
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmmgr.commands.base import SiteCommand, SiteLister, add_name
+from vmmgr.commands.base import SiteCommand, SiteLister, SiteReader, add_name
 from vmmgr.errors import UsageError
 from vmmgr.text import one_line, printable
 
@@ -37,7 +37,7 @@ class ListMetadata(SiteLister):
         return (("Key", "Value"), rows) if parsed_args.long else (("Key",), [row[:1] for row in rows])
 
 
-class GetMetadata(SiteCommand):
+class GetMetadata(SiteReader):
     """Print one value of a VM's metadata, exactly as it is; on a terminal, what would steer it is escaped."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 JOURNEYS = (
     "create", "create stopped", "create disabled", "start", "stop", "disable", "enable", "enable metadata", "remove",
-    "remove disabled",
+    "remove disabled", "set_metadata", "set_metadata new", "unset_metadata",
 )  # fmt: skip
 COLOCATION = '<rsc_colocation id="together" rsc="web" with-rsc="db" score="700"/>'
 

@@ -116,19 +116,8 @@ CASES += [(name, "pcs", fault) for name in ("create", "disable", "enable", "remo
 
 
 READS = {
-    "node",
-    "cib",
-    "simulate",
-    "groups",
-    "images",
-    "metadata",
-    "inspect",
-    "validate",
-    "nothing",
-    "monitors",
-    "watchers",
-    "snapshots",
-}
+    "node", "cib", "simulate", "groups", "images", "metadata", "inspect", "validate", "nothing", "monitors", "watchers", "snapshots",
+}  # fmt: skip
 
 
 def case_id(value: object) -> str:
