@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Each verb and the class that does it; nothing of it is imported before it is used.
 COMMANDS = {
+    "add_colocation": "vmmgr.commands.colocation:AddColocation",
     "create": "vmmgr.commands.create:Create",
     "disable": "vmmgr.commands.membership:Disable",
     "drivers": "vmmgr.commands.drivers:Drivers",
@@ -28,7 +29,9 @@ COMMANDS = {
     "help": "vmmgr.commands.help:Help",
     "list": "vmmgr.commands.listing:List",
     "list_metadata": "vmmgr.commands.metadata:ListMetadata",
+    "list_colocations": "vmmgr.commands.colocation:ListColocations",
     "remove": "vmmgr.commands.removal:Remove",
+    "remove_colocation": "vmmgr.commands.colocation:RemoveColocation",
     "repair": "vmmgr.commands.removal:Repair",
     "set_metadata": "vmmgr.commands.metadata:SetMetadata",
     "start": "vmmgr.commands.running:Start",

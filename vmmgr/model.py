@@ -74,12 +74,23 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What Pacemaker intends to do with a resource: ``start``, ``stop``, ``move``, ``migrate``, ``restart`` …, its own words."""
+
+    resource: str
+    action: str
+    source: str
+    dest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Simulation:
-    """The cluster now, and as it will be when Pacemaker has done all that it intends to do."""
+    """The cluster now, and as it will be when Pacemaker has done all that it intends to do; ``plans`` are the steps to there."""
 
     nodes: dict[str, Node]
     resources: dict[str, Resource]
     later: dict[str, Resource]
+    plans: tuple[Plan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,11 @@ def check_known_name(name: str) -> str:
     Raises:
         UsageError: No VM can have that name.
     """
-    if not _KNOWN_NAME.fullmatch(name):
+    if not is_known_name(name):
         raise UsageError(f"{name!r} cannot be the name of a VM; `vm-mgr list` shows those that there are.")
     return name
+
+
+def is_known_name(name: str) -> bool:
+    """Whether an existing VM or resource can have that name."""
+    return _KNOWN_NAME.fullmatch(name) is not None

@@ -25,6 +25,7 @@ _UNITS |= {"m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 _DEFAULT_TIMEOUT = 20.0
 # Return codes that are an answer and no failure: ok, running promoted; and not running, unless it should have been running.
 _HARMLESS, _NOT_RUNNING = {"0", "8"}, "7"
+_RESOURCES = {"primitive", "group", "clone", "master", "bundle"}
 # The status of an operation that has not ended yet (pcmk_exec_pending, 193 as its return code).
 _PENDING = "-1"
 
@@ -63,9 +64,22 @@ class Cib:
         """Return the constraints that name the resource, in resource sets too."""
         return [item for item in self.root.iterfind("configuration/constraints/*") if name in resources_in(item)]
 
+    def constraints(self) -> list[ET.Element]:
+        """Return all constraints."""
+        return list(self.root.iterfind("configuration/constraints/*"))
+
     def ids(self) -> set[str]:
-        """Return the ids of all resources: primitives, groups, clones, bundles, templates."""
-        return {item.get("id", "") for item in self.root.iterfind("configuration/resources//*[@id]")}
+        """Return the ids that a constraint can name: primitives, groups, clones, bundles, templates, tags."""
+        named = [*self.root.iterfind("configuration/resources//*[@id]"), *self.root.iterfind("configuration/tags/tag")]
+        return {item.get("id", "") for item in named}
+
+    def resource_names(self) -> set[str]:
+        """Return the ids of all that Pacemaker runs: primitives, groups, clones and bundles."""
+        return {item.get("id", "") for item in self.root.iterfind("configuration/resources//*") if item.tag in _RESOURCES}
+
+    def is_taken(self, identifier: str) -> bool:
+        """Whether something in the configuration has that id."""
+        return any(item.get("id") == identifier for item in self.root.iterfind("configuration//*"))
 
     def config_files(self) -> dict[str, str]:
         """Return for each domain XML file the id of the primitive that starts a VM from it."""
@@ -101,6 +115,12 @@ class Cib:
         worst = max(failed, key=_when)
         reason = worst.get("exit-reason") or _reason(worst.get("rc-code", ""))
         return f"{worst.get('operation')} failed on {worst.get('on_node') or 'an unknown node'}: {reason}"
+
+    def has_failures(self, name: str) -> bool:
+        """Whether Pacemaker remembers a failure of the resource: in its history, or as a count for a node."""
+        counts = (f"fail-count-{name}#", f"last-failure-{name}#")
+        attributes = self.root.iterfind("status/node_state/transient_attributes//nvpair")
+        return any(map(_has_failed, self._history(name))) or any(pair.get("name", "").startswith(counts) for pair in attributes)
 
     def _history(self, name: str) -> list[ET.Element]:
         """Return the operations in the history of a resource, on all nodes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from vmmgr.model import Lease, Simulation
     from vmmgr.remote.batch import Result
 
+# No white space, quote, bracket or leading hyphen; the schema allows less.
+_ID = re.compile(r"[^\s'\"<>&\[\]-][^\s'\"<>&\[\]]*")
 # EX_TEMPFAIL of sysexits.h, which our own guards end with, and cibadmin's answer to creating what exists (CRM_EX_EXISTS).
 _CONFLICT, _EXISTS = 75, 108
 # cibadmin's answer where nothing matches an XPath (CRM_EX_NOSUCH).
@@ -49,7 +52,7 @@ class PacemakerDriver(ClusterDriver):
         return self._guard("assert_unchanged", admin_epoch=admin_epoch, epoch=epoch)
 
     def assert_absent(self, ids: Sequence[str]) -> Command[None]:
-        return self._guard("assert_absent", ids=ids)
+        return self._guard("assert_absent", ids=_sound(ids))
 
     def assert_lease(self, lease: Lease) -> Command[None]:
         return self._guard("assert_lease", vm=lease.vm, token=lease.token)
@@ -76,7 +79,7 @@ class PacemakerDriver(ClusterDriver):
         return self._change("define", edits.added(document), document)
 
     def delete(self, ids: Sequence[str]) -> Command[None]:
-        return self._change("delete", edits.deleted(ids), ids=ids)
+        return self._change("delete", edits.deleted(ids), ids=_sound(ids))
 
     def set_meta(self, vm: str, key: str, value: str) -> Command[None]:
         return self._change("set_meta", edits.meta_set(vm, key, value), vm=vm, key=key, value=value)
@@ -98,6 +101,18 @@ class PacemakerDriver(ClusterDriver):
         if lease.notes:
             value["notes"] = dict(lease.notes)
         return self.renderer.xml("pacemaker/lease", vm=lease.vm, token=lease.token, value=json.dumps(value))
+
+
+def _sound(ids: Sequence[str]) -> Sequence[str]:
+    """Return the ids; they come to stand in an XPath, and after a word that takes options.
+
+    Raises:
+        VmMgrError: One is not what the schema of the CIB allows; without a schema it takes anything.
+    """
+    for name in ids:
+        if not _ID.fullmatch(name):
+            raise VmMgrError(f"{name!r} in the cluster's configuration is no id that can be handled safely; delete it by hand.")
+    return ids
 
 
 def _replaced(result: Result) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vmmgr.command import CommandFailedError, succeeded
 from vmmgr.drivers.pacemaker.cib import parse_xml
-from vmmgr.model import Node, Resource, Simulation
+from vmmgr.model import Node, Plan, Resource, Simulation
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
@@ -30,6 +30,7 @@ def parse_simulation(result: Result) -> Simulation:
         nodes={node.get("name", ""): _node(node) for node in now.iterfind("nodes/node")},
         resources=_resources(now),
         later=_resources(now if later is None else later),
+        plans=tuple(_plan(item) for item in root.iterfind("actions/rsc_action")),
     )
 
 
@@ -58,3 +59,8 @@ def _resource(item: ET.Element) -> Resource:
         blocked=item.get("blocked") == "true",
         failed=item.get("failed") == "true",
     )
+
+
+def _plan(item: ET.Element) -> Plan:
+    where = item.get("node", "")
+    return Plan(item.get("resource", ""), item.get("action", ""), item.get("source", where), item.get("dest", where))

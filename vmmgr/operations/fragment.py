@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -68,7 +68,11 @@ class Fragment:
     def with_constraints(self, more: Iterable[ET.Element]) -> Fragment:
         """Add constraints; one of an id that is there already stays as it is."""
         known = {item.get("id") for item in self.constraints}
-        return Fragment(self.primitive, (*self.constraints, *(item for item in more if item.get("id") not in known)))
+        return replace(self, constraints=(*self.constraints, *(item for item in more if item.get("id") not in known)))
+
+    def without_constraint(self, identifier: str) -> Fragment:
+        """Leave out the constraint of that id."""
+        return replace(self, constraints=tuple(item for item in self.constraints if item.get("id") != identifier))
 
     def partners(self, vm: str, present: set[str]) -> set[str]:
         """Return the other resources that constraints name and that are not in the cluster now."""

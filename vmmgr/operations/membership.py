@@ -63,7 +63,7 @@ def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[No
             f"While VM {name} is disabled, its constraints with several others hold for none of them: {', '.join(shared)}."
         )
     guards = [holding(cluster, lease), Step(cluster.assert_unchanged(view.cib))]
-    if view.cib.last_failure(name):
+    if view.cib.has_failures(name):
         guards.append(Step(cluster.cleanup(name)))
     guards.append(Step(storage.store_put(name, fragment.to_text()), undo=storage.store_remove(name)))
     finish = f"`vm-mgr repair -n {name}` finishes it."
