@@ -198,6 +198,11 @@ class FakeSite:
             return
         wants_stop = self.target_role(vm) == "Stopped"
         candidate = self._candidate(vm) if quorate else None
+        if run.node and not wants_stop and quorate and candidate != run.node and self._followed(vm):
+            run.progress += 1
+            if run.progress > self.delay + 1:
+                self.move(vm, run, candidate)
+            return
         if wants_stop == (run.node is None) or (not wants_stop and (run.given_up or candidate is None)):
             run.role, run.progress = ("Started" if run.node else "Stopped"), 0
             return
@@ -233,17 +238,36 @@ class FakeSite:
             for item in self.constraints.iterfind(f"rsc_location[@rsc='{vm}']")
             if item.get("score") == "INFINITY"
         ]
+        possible = []
         for host in self.hosts.values():
             usable = all(host.node.get(key, good) == good for key, good in (("online", "true"), ("standby", "false")))
             if not host.name.startswith("obs") and usable and (not pins or host.name in pins):
-                return host.name
-        return None
+                possible.append(host.name)
+        for item in self._followed(vm):
+            possible = self._beside(vm, item, possible)
+        return possible[0] if possible else None
+
+    def _followed(self, vm: str) -> list[ET.Element]:
+        """Return the colocations in which a VM follows others: it is named first."""
+        first = [(item, [*item.iter("resource_ref")]) for item in self.constraints.iterfind("rsc_colocation")]
+        return [item for item, refs in first if vm == item.get("rsc", refs[0].get("id") if refs else None)]
+
+    def _beside(self, vm: str, item: ET.Element, possible: list[str]) -> list[str]:
+        """Return the hosts that a colocation leaves, of those that are possible."""
+        others = {ref.get("id", "") for ref in item.iter("resource_ref")} | {item.get("with-rsc", "")} - {""}
+        taken = {run.node for name, run in self.runs.items() if name in others - {vm} and run.node}
+        together, score = not item.get("score", "").startswith("-"), item.get("score", "")
+        fit = [name for name in possible if (taken <= {name} if together else name not in taken)]
+        return fit if fit or score.endswith("INFINITY") else possible
 
     def simulation(self, host: Host) -> str:
         """Return the answer of crm_simulate, after Pacemaker has done a bit of its work."""
         for primitive in self.resources.iter("primitive"):
             self._advance(primitive, quorate=host.quorate)
         root = ET.Element("pacemaker-result")
+        actions = ET.SubElement(root, "actions")
+        for primitive in self.resources.iter("primitive"):
+            self._plan(actions, primitive, quorate=host.quorate)
         for tag, later in (("cluster_status", False), ("revised_cluster_status", True)):
             status = ET.SubElement(root, tag)
             nodes = ET.SubElement(status, "nodes")
@@ -254,6 +278,19 @@ class FakeSite:
             for primitive in self.resources.iter("primitive"):
                 self._describe(resources, primitive, quorate=host.quorate, later=later)
         return ET.tostring(root, encoding="unicode")
+
+    def _plan(self, actions: ET.Element, primitive: ET.Element, *, quorate: bool) -> None:
+        """Say what Pacemaker intends with a VM that runs."""
+        vm = primitive.get("id", "")
+        run = self.runs[vm]
+        if run.node is None or not run.managed or run.blocked:
+            return
+        node = None if self.target_role(vm) == "Stopped" or not quorate else self._candidate(vm)
+        if node is None:
+            ET.SubElement(actions, "rsc_action", action="stop", resource=vm, node=run.node, reason="node availability")
+        elif node != run.node:
+            live = primitive.find("meta_attributes/nvpair[@name='allow-migrate'][@value='true']") is not None
+            ET.SubElement(actions, "rsc_action", action="migrate" if live else "move", resource=vm, source=run.node, dest=node)
 
     def _describe(self, resources: ET.Element, primitive: ET.Element, *, quorate: bool, later: bool) -> None:
         vm = primitive.get("id", "")
