@@ -83,6 +83,14 @@ class Fragment:
         """Return the ids of the constraints that also bind others to each other."""
         return [item.get("id", "") for item in self.constraints if len(resources_in(item) - {vm}) > 1]
 
+    def farewell(self, vm: str) -> list[str]:
+        """Return what to say when the VM is gone for good: which constraints with others go, and which of them others miss."""
+        named = {item.get("id", ""): sorted(resources_in(item) - {vm}) for item in self.constraints}
+        gone = [identifier for identifier, others in named.items() if others]
+        said = [f"With VM {vm} go its constraints with others: {', '.join(gone)}."] if gone else []
+        missed = [f"{identifier} ({', '.join(named[identifier])})" for identifier in self.shared(vm)]
+        return said + ([f"These bound the others to each other as well, which ends: {', '.join(missed)}."] if missed else [])
+
     def ids(self, vm: str) -> list[str]:
         """Return the ids to delete, constraints before the resource that they name."""
         return [*(item.get("id", "") for item in self.constraints), vm]

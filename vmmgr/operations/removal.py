@@ -61,8 +61,13 @@ def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[No
     """Delete the VM's part of the CIB in one change."""
     refuse_unless_stopped(view, name)
     cluster = context.cluster(view.host, view.programs)
+    fragment = Fragment.of(view.cib, name)
+    for sentence in fragment.farewell(name):
+        yield Say(sentence)
     guards = [holding(cluster, lease), Step(cluster.assert_unchanged(view.cib))]
-    delete = Step(cluster.delete(Fragment.of(view.cib, name).ids(name)), commits=True, afterwards=_finish_later(name))
+    if view.cib.has_failures(name):
+        guards.append(Step(cluster.cleanup(name)))
+    delete = Step(cluster.delete(fragment.ids(name)), commits=True, afterwards=_finish_later(name))
     yield from change_definition(context, view, guards, delete, [], made=lambda cib: cib.primitive(name) is None)
 
 

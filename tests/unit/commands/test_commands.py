@@ -15,7 +15,9 @@ import yaml
 
 from vmmgr import session
 from vmmgr.app import main
+from vmmgr.drivers.pacemaker.colocation import Colocation
 from vmmgr.model import Status, VmState
+from vmmgr.operations.colocation import Known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,13 +48,14 @@ class Site:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose operations are stubbed where the commands find them."""
-    from vmmgr.operations import create, listing, membership, metadata, removal, running
+    from vmmgr.operations import colocation, create, listing, membership, metadata, removal, running
 
     stub = Site()
     monkeypatch.setattr(session, "run_on_site", stub.run_on_site)
     for module, names in (
-        (create, ["create"]), (listing, ["list_vms", "vm_status"]), (membership, ["enable", "disable"]),
-        (metadata, ["vm_metadata", "metadata_value", "set_metadata", "unset_metadata"]), (removal, ["remove", "repair"]), (running, ["start", "stop"]),
+        (metadata, ["vm_metadata", "metadata_value", "set_metadata", "unset_metadata"]), (removal, ["remove", "repair"]),
+        (colocation, ["add_colocation", "list_colocations", "remove_colocation"]), (create, ["create"]), (listing, ["list_vms", "vm_status"]), (membership, ["enable", "disable"]),
+        (running, ["start", "stop"]),
     ):  # fmt: skip
         for name in names:
             monkeypatch.setattr(module, name, lambda *args, name=name, **kwargs: stub.calls.append((name, args, kwargs)))
@@ -265,6 +268,49 @@ def test_repair_says_what_was_done(site: Site, shown: Any) -> None:
     site.answer = "VM a was cleaned.\x1b[2J"
     assert shown("repair", "-n", "a", "--force") == "VM a was cleaned.\\x1b[2J\n"
     assert site.calls == [("repair", ("context", "a"), {"force": True})]
+
+
+@pytest.mark.parametrize(
+    ("argv", "call"),
+    [
+        (
+            ("add_colocation", "-n", "a", "b", "c"),
+            ("add_colocation", ("context", "a", ["b", "c"]), {"strong": False, "apart": False, "yes": False}),
+        ),
+        (
+            ("add-colocation", "b", "--name", "a", "--strong", "--apart", "--yes"),
+            ("add_colocation", ("context", "a", ["b"]), {"strong": True, "apart": True, "yes": True}),
+        ),
+        (("remove_colocation", "-n", "a", "b"), ("remove_colocation", ("context", "a", ["b"], None), {"yes": False})),
+        (("remove_colocation", "--id", "x", "-y"), ("remove_colocation", ("context", None, [], "x"), {"yes": True})),
+    ],
+)
+def test_colocations_call_their_operation(
+    site: Site, shown: Any, argv: tuple[str, ...], call: tuple[str, tuple[Any, ...], dict[str, Any]]
+) -> None:
+    """The resources and options go to the operation, and its sentence is printed."""
+    site.answer = "VM a runs with b."
+    assert shown(*argv) == "VM a runs with b.\n"
+    assert site.calls == [call]
+
+
+def test_colocations_are_listed(site: Site, shown: Any) -> None:
+    """The columns are the interface; whom a colocation waits for is a detail."""
+    site.answer = [
+        Known(Colocation.wanted("a", ("b", "c"), strong=True, apart=False), ()),
+        Known(Colocation("by\x1bhand", "", ("x", "y"), -5), ("x", "y")),
+    ]
+    assert json.loads(shown("list_colocations", "-n", "a", "-f", "json")) == [
+        {
+            "Id": "colocation-strong-a-withb-c", "Resources": "a, b, c", "Kind": "together", "Strength": "strong",
+            "Score": "INFINITY", "Details": "",
+        },
+        {
+            "Id": "by\\x1bhand", "Resources": "x, y", "Kind": "apart", "Strength": "weak", "Score": "-5",
+            "Details": "kept for the disabled x, y",
+        },
+    ]  # fmt: skip
+    assert site.calls == [("list_colocations", ("context", "a"), {})]
 
 
 def test_a_state_without_a_node(site: Site, shown: Any) -> None:

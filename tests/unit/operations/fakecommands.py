@@ -182,7 +182,10 @@ class Commands(CephCommands):
         run, status = self.site.runs.setdefault(arguments[0], Run()), self.site.find("status")
         run.failed = run.blocked = run.given_up = False
         for item in status.findall("node_state"):
-            if item.find(f".//lrm_resource[@id='{arguments[0]}']") is not None:
+            counted = [pair.get("name", "") for pair in item.iterfind("transient_attributes//nvpair")]
+            if item.find(f".//lrm_resource[@id='{arguments[0]}']") is not None or any(
+                name.startswith(f"fail-count-{arguments[0]}#") for name in counted
+            ):
                 status.remove(item)
 
     def _writable(self, host: Host) -> None:

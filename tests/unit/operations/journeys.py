@@ -10,6 +10,7 @@ from fakesite import FakeSite
 from workbench import Bench, add_vm, constrain, creating
 
 from vmmgr.errors import VmMgrError
+from vmmgr.operations.colocation import add_colocation, remove_colocation
 from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.metadata import set_metadata, unset_metadata
 from vmmgr.operations.removal import remove
@@ -82,8 +83,10 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
     verb, _, kind = name.partition(" ")
     if verb != "create":
         add_vm(site, "web", disks=2, running=verb != "start", enabled=kind not in {"metadata", "disabled"}, stop_timeout=90)
-    if verb in {"disable", "enable", "remove"} and kind not in {"metadata", "disabled"}:
+    if verb in {"disable", "enable", "remove", "remove_colocation"} and kind not in {"metadata", "disabled"}:
         constrain(site, COLOCATION)
+    if name == "remove_colocation disabled":
+        Bench(site, clock).run(lambda context: add_colocation(context, "web", ["db"]))
     if name == "enable":
         Bench(site, clock).run(lambda context: disable(context, "web"))
     if kind != "new" and verb.endswith("set_metadata"):
@@ -101,6 +104,8 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
         "remove": lambda context: remove(context, "web"),
         "set_metadata": lambda context: set_metadata(context, "web", "owner", "bob\n"),
         "unset_metadata": lambda context: unset_metadata(context, "web", "owner"),
+        "add_colocation": lambda context: add_colocation(context, "web", ["db"]),
+        "remove_colocation": lambda context: remove_colocation(context, "web", ["db"]),
     }
     site.settle()
     return Journey(name, operations[verb], site)

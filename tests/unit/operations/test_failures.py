@@ -110,6 +110,9 @@ CASES = [
     for fault in EVERY
 ]
 CASES += [
+    (f"{verb}_colocation{kind}", "crm", fault) for verb in ("add", "remove") for kind in ("", " disabled") for fault in EVERY
+]
+CASES += [
     (name, "crm", fault) for name in ("create disabled", "enable metadata", "remove disabled") for fault in (KILL, LOST_LATE)
 ]
 CASES += [(name, "pcs", fault) for name in ("create", "disable", "enable", "remove") for fault in (KILL,)]
@@ -118,6 +121,23 @@ CASES += [(name, "pcs", fault) for name in ("create", "disable", "enable", "remo
 READS = {
     "node", "cib", "simulate", "groups", "images", "metadata", "inspect", "validate", "nothing", "monitors", "watchers", "snapshots",
 }  # fmt: skip
+    "node",
+    "cib",
+    "simulate",
+    "groups",
+    "images",
+    "metadata",
+    "foresee",
+    "store_get",
+    "groups",
+    "images",
+    "inspect",
+    "validate",
+    "nothing",
+    "monitors",
+    "watchers",
+    "snapshots",
+}
 
 
 def case_id(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -15,6 +15,8 @@ from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.removal import remove
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workbench import Clock
 
 SET = (
@@ -168,7 +170,7 @@ def test_removing_a_disabled_partner_leaves_nothing_of_it(clock: Clock) -> None:
     assert site.runs["db"].node == "hv1"
 
 
-def test_disabling_a_failed_vm_forgets_its_failures_only(clock: Clock) -> None:
+def test_a13_14_disabling_a_failed_vm_forgets_its_failures_only(clock: Clock) -> None:
     """A VM that could not start is disabled, and Pacemaker forgets its failures and no others."""
     site = FakeSite()
     add_vm(site, "web")
@@ -180,3 +182,22 @@ def test_disabling_a_failed_vm_forgets_its_failures_only(clock: Clock) -> None:
     disabled(bench, "web")
     cleaned = [event.argv for event in bench.remote.log if event.name == "cleanup"]
     assert cleaned == [("crm", "resource", "cleanup", "web")]
+
+
+@pytest.mark.parametrize("verb", [disable, remove])
+def test_a_count_of_failures_is_forgotten_too(clock: Clock, verb: Callable[..., Any]) -> None:
+    """Pacemaker counts a failure on a node longer than its history has it; it goes with the VM, and others keep theirs."""
+    site = FakeSite()
+    for vm in ("web", "db"):
+        add_vm(site, vm)
+        site.find("status").append(
+            ET.fromstring(
+                '<node_state uname="hv2"><transient_attributes id="2"><instance_attributes id="status-2">'
+                f'<nvpair id="status-2-fail-count-{vm}.monitor_10000" name="fail-count-{vm}#monitor_10000" value="1"/>'
+                "</instance_attributes></transient_attributes></node_state>"
+            )
+        )
+    bench = Bench(site, clock)
+    bench.run(lambda context: verb(context, "web"))
+    left = [pair.get("name") for pair in site.find("status").iter("nvpair")]
+    assert left == ["fail-count-db#monitor_10000"]
