@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 JOURNEYS = (
     "create", "create stopped", "create disabled", "start", "stop", "disable", "enable", "enable metadata", "remove",
-    "remove disabled", "set_metadata", "set_metadata new", "unset_metadata",
+    "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
+    "remove_colocation", "remove_colocation disabled",
 )  # fmt: skip
 COLOCATION = '<rsc_colocation id="together" rsc="web" with-rsc="db" score="700"/>'
 

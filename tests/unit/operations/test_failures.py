@@ -119,25 +119,9 @@ CASES += [(name, "pcs", fault) for name in ("create", "disable", "enable", "remo
 
 
 READS = {
-    "node", "cib", "simulate", "groups", "images", "metadata", "inspect", "validate", "nothing", "monitors", "watchers", "snapshots",
+    "node", "cib", "simulate", "foresee", "groups", "images", "metadata", "inspect", "validate", "nothing", "monitors", "watchers",
+    "snapshots", "store_get",
 }  # fmt: skip
-    "node",
-    "cib",
-    "simulate",
-    "groups",
-    "images",
-    "metadata",
-    "foresee",
-    "store_get",
-    "groups",
-    "images",
-    "inspect",
-    "validate",
-    "nothing",
-    "monitors",
-    "watchers",
-    "snapshots",
-}
 
 
 def case_id(value: object) -> str:
