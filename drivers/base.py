@@ -81,6 +81,18 @@ class ClusterDriver(Driver):
         """Add a resource with its constraints, in one CIB change; ``document`` is a ``<cib>`` with nothing else in it."""
 
     @abstractmethod
+    def redefine(self, document: str, ids: Sequence[str], lines: Sequence[Sequence[str]]) -> Command[None]:
+        """Delete the elements of these ids, add the document, run further commands of the site's tool, in one CIB change.
+
+        Each line has the words of one command, as they follow ``crm configure`` or ``pcs``; fail with ``LineRefusedError``, and
+        without any change, when the tool refuses one.
+        """
+
+    @abstractmethod
+    def rehearse(self, document: str, ids: Sequence[str], lines: Sequence[Sequence[str]]) -> Command[None]:
+        """Fail as ``redefine`` would, and change nothing."""
+
+    @abstractmethod
     def delete(self, ids: Sequence[str]) -> Command[None]:
         """Delete constraints and a resource that is stopped, in this order, in one CIB change."""
 

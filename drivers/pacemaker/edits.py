@@ -39,6 +39,17 @@ def deleted(ids: Iterable[str]) -> Edit:
     return edit
 
 
+def replaced(ids: Iterable[str], document: str) -> Edit:
+    """Delete the elements of these ids, and add what a document holds."""
+    delete, add = deleted(ids), added(document)
+
+    def edit(cib: ET.Element) -> None:
+        delete(cib)
+        add(cib)
+
+    return edit
+
+
 def meta_set(resource: str, key: str, value: str) -> Edit:
     """Set a meta attribute of a resource; a new one comes last."""
 
