@@ -11,7 +11,7 @@ from vmmgr.command import Command, succeeded
 from vmmgr.drivers.base import ClusterDriver
 from vmmgr.drivers.pacemaker import edits
 from vmmgr.drivers.pacemaker.cib import Cib, parse_cib
-from vmmgr.drivers.pacemaker.lines import lines_taken
+from vmmgr.drivers.pacemaker.lines import counted, lines_taken
 from vmmgr.drivers.pacemaker.simulation import parse_simulation
 from vmmgr.errors import VmMgrError
 
@@ -81,11 +81,11 @@ class PacemakerDriver(ClusterDriver):
 
     def redefine(self, document: str, ids: Sequence[str], lines: Sequence[Sequence[str]]) -> Command[None]:
         edit, parse = edits.replaced(ids, document), lines_taken(lines)
-        argv = self.renderer.argv(f"{self.folder}/redefine", mode="change", ids=ids, lines=lines)
+        argv = self.renderer.argv(f"{self.folder}/redefine", mode="change", ids=ids, words=counted(lines))
         return Command(argv, parse, document, changes=True, timeout=_CHANGE_TIMEOUT, edit=edit)
 
     def rehearse(self, document: str, ids: Sequence[str], lines: Sequence[Sequence[str]]) -> Command[None]:
-        argv = self.renderer.argv(f"{self.folder}/redefine", mode="rehearsal", ids=ids, lines=lines)
+        argv = self.renderer.argv(f"{self.folder}/redefine", mode="rehearsal", ids=ids, words=counted(lines))
         return Command(argv, lines_taken(lines), document, timeout=_CHANGE_TIMEOUT)
 
     def delete(self, ids: Sequence[str]) -> Command[None]:

@@ -24,6 +24,11 @@ class LineRefusedError(RefusedError):
     """The cluster's tool refuses a further command for a VM; nothing was changed."""
 
 
+def counted(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return the words of all lines, with before each line the number of its words."""
+    return [word for line in lines for word in (str(len(line)), *line)]
+
+
 def lines_taken(lines: Sequence[Sequence[str]]) -> Callable[[Result], None]:
     """Accept success.
 

@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, Any] = {
     "domain_xml": "<domain type='kvm'><name>größe</name></domain>",
     "content": "<domain type='kvm'/>",
     "metadata": {"vm_name": "vm1", "note": "-rf"},
+    "lines": (("location", "near", "vm1", "100:", "hv 1"), ("show",)),
     "vm": "vm1", "key": "target-role", "value": "Stopped", "image": "system_vm1", "group": "vm1", "snapshot": "before",
     "destination": "system_vm2", "keys": ("note", "-rf"), "usage": True,
     "size": 1 << 30, "compression": "none", "file": "/etc/pacemaker/vm1.xml", "timeout": 30.0,

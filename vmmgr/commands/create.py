@@ -78,6 +78,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--migrate-to-timeout", type=whole, default=120, metavar="SECONDS", help="for a live migration (120)")
     group.add_argument("--migration-downtime", type=whole, default=0, metavar="MS", help="that a live migration may cause")
     group.add_argument("--priority", type=int, default=0, metavar="N", help="which VMs run when not all can: the higher ones")
+    group.add_argument(
+        "--add-cluster-cmd", action="append", default=[], metavar="LINE",
+        help="a further command of the site's tool for this VM, run whenever it is defined: what follows `crm configure`, or `pcs`; "
+        "may be repeated",
+    )  # fmt: skip
+    group.add_argument(
+        "--add-crm-config-cmd", action="append", default=[], metavar="LINE", help="the same, refused where the tool is not crm"
+    )
     for kind in ("meta", "params", "utilization"):
         group.add_argument(
             f"--pacemaker-{kind}", nargs="+", type=pair, default=[], action="extend", metavar="KEY=VALUE",
@@ -89,6 +97,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """Return what the options of ``add_settings`` say."""
     from vmmgr.operations.definition import Settings
 
+    commands = {"crmsh": options.add_crm_config_cmd, "": options.add_cluster_cmd}
     return Settings(
         pinned_host=options.pinned_host,
         preferred_host=options.preferred_host,
@@ -101,6 +110,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         pacemaker_meta=dict(options.pacemaker_meta),
         pacemaker_params=dict(options.pacemaker_params),
         pacemaker_utilization=dict(options.pacemaker_utilization),
+        commands={tool: tuple(lines) for tool, lines in commands.items() if lines},
     )
 
 

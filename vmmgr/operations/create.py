@@ -17,6 +17,7 @@ from vmmgr.operations.layout import (
     host_problems,
     lay_out,
     name_problems,
+    refuse_unless_lines_run,
 )
 from vmmgr.operations.lease import holding, new_lease, refuse_unless_free, renewed, taking
 from vmmgr.operations.observation import look_again
@@ -87,21 +88,24 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
         VmMgrError: It failed. Before the cluster was changed nothing is left; after that the VM stays, as Failed.
     """
     settings = check_request(context, request.name, request.metadata, request.disk_bus, request.settings)
-    request = replace(request, settings=settings)
     domain = named_domain(request.base_xml, request.name)
     if uuid_of(domain) not in request.base_xml.lower():
         context.generated[uuid_of(domain)] = "UUID"
 
-    def prepare() -> Steps[tuple[View, Survey, Lease]]:
+    def prepare() -> Steps[tuple[View, Survey, Settings, Lease]]:
         view, found, problems = yield from survey_at_once(context, request.name, text_of(domain), monitors=True)
         refuse_unless_free(view, request.name)
-        problems = name_problems(view, request.name) + host_problems(context, view, request.settings) + problems
+        problems = name_problems(view, request.name) + host_problems(context, view, settings) + problems
         refuse_if(problems + clash_problems(found, request.name, uuid_of(domain)) + found.secret_problems())
+        cluster = context.cluster(view.host, view.programs)
+        chosen = settings.for_driver(cluster.folder)
+        yield from refuse_unless_lines_run(context, view, found, replace(request, settings=chosen).vm)
         lease = new_lease(context, view, request.name, "create")
-        yield from change(Role.CONTROL, *taking(context.cluster(view.host, view.programs), view, lease))
-        return view, found, lease
+        yield from change(Role.CONTROL, *taking(cluster, view, lease))
+        return view, found, chosen, lease
 
-    view, found, lease = yield from with_fresh_view(prepare)
+    view, found, settings, lease = yield from with_fresh_view(prepare)
+    request = replace(request, settings=settings)
     began = context.clock()
     yield from _import(context, view, found, request, lambda: renewed(lease, context.clock() - began))
     add_disks(domain, request.images, request.disk_bus, RbdSource(context.storage.pool, found.monitors, found.secret))

@@ -6,12 +6,14 @@ Deliberately better than there: a preferred host is a finite score, observers ar
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vmmgr.errors import UsageError
+from vmmgr.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +33,16 @@ _REMOTE = {
 }
 
 
+# Where the further commands in the language of each cluster driver are kept: vm_manager's key for crm's, our own for pcs'.
+COMMAND_KEYS = {"crmsh": "_crm_config_cmd", "pcs": "_pcs_config_cmd"}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How Pacemaker is to run a VM.
 
-    Times are seconds, the downtime milliseconds; ``remote`` has the meta attributes of a VM that is a node as well.
+    Times are seconds, the downtime milliseconds; ``remote`` has the meta attributes of a VM that is a node as well;
+    ``commands`` are further commands by the cluster driver whose language they are in, the empty name being the site's own.
     """
 
     pinned_host: str | None = None
@@ -50,6 +57,7 @@ class Settings:
     pacemaker_params: Mapping[str, str] = field(default_factory=dict)
     pacemaker_utilization: Mapping[str, str] = field(default_factory=dict)
     remote: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself or cannot stand in a CIB.
@@ -67,6 +75,29 @@ class Settings:
                     raise UsageError(f"{key!r} in --pacemaker-{option} is no attribute name: letters, digits, '_', '.', '-'.")
         if "target-role" in self.pacemaker_meta:
             raise UsageError("The target role of a VM is set by start, stop and --nostart, not by --pacemaker-meta.")
+        for line in itertools.chain.from_iterable(self.commands.values()):
+            _words(line)
+
+    def for_driver(self, name: str) -> Settings:
+        """Return the settings with the site's own commands taken for those of a cluster driver.
+
+        Raises:
+            RefusedError: It cannot run them, or there are commands in the language of another one.
+        """
+        foreign = [line for tool, lines in self.commands.items() if tool not in {"", name} for line in lines]
+        if foreign:
+            raise RefusedError(
+                f"The cluster of this site is changed by the driver {name}, which cannot run the line {foreign[0]!r}; "
+                "give it with --add-cluster-cmd, in the words of the site's own tool, or leave it out."
+            )
+        own = (*self.commands.get(name, ()), *self.commands.get("", ()))
+        if own and name not in COMMAND_KEYS:
+            raise RefusedError(f"The cluster driver {name} runs no further commands, such as {own[0]!r}; leave them out.")
+        return replace(self, commands={name: own} if own else {})
+
+    def lines(self, name: str) -> list[list[str]]:
+        """Return the words of each command in the language of a cluster driver."""
+        return [_words(line) for line in self.commands.get(name, ())]
 
     def to_metadata(self) -> dict[str, str]:
         """Return the settings as vm_manager's metadata; those that have their default value are left out there too."""
@@ -87,6 +118,7 @@ class Settings:
         }
         found = {key: text for key, text in texts.items() if text is not None}
         found |= {key: self.remote[name] for name, key in _REMOTE.items() if name in self.remote}
+        found |= {COMMAND_KEYS[tool]: "\n".join(lines) for tool, lines in self.commands.items() if lines}
         return found | {key: json.dumps(dict(pairs)) for key, pairs in dictionaries.items() if pairs}
 
     @classmethod
@@ -106,6 +138,10 @@ class Settings:
         for key in ("pacemaker_meta", "pacemaker_params", "pacemaker_utilization"):
             if f"_{key}" in metadata:
                 values[key] = _pairs(f"_{key}", metadata[f"_{key}"])
+        texts = {tool: metadata.get(key, "").split("\n") for tool, key in COMMAND_KEYS.items()}
+        # vm_manager leaves out empty lines too
+        commands = {tool: tuple(filter(str.strip, lines)) for tool, lines in texts.items()}
+        values["commands"] = {tool: lines for tool, lines in commands.items() if lines}
         values["remote"] = {name: metadata[key] for name, key in _REMOTE.items() if metadata.get(key)}
         return cls(live_migration=metadata.get("_live_migration", "").lower() == "true", **values)
 
@@ -157,6 +193,21 @@ def definition(
         preferred_host=settings.preferred_host or "",
         preference=PREFERENCE,
     )
+
+
+def _words(line: str) -> list[str]:
+    """Split a command as a shell would, which none ever does with it.
+
+    Raises:
+        UsageError: It is none, or a quote is not closed.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"The cluster command {line!r} cannot be split into words: {error}; close its quotes.") from error
+    if not words or "\n" in line or "\0" in line:
+        raise UsageError(f"{line!r} is no cluster command: give one line, such as 'location near web 100: hv1'.")
+    return words
 
 
 def _number(key: str, text: str) -> int:

@@ -13,7 +13,7 @@ from vmmgr.operations.lease import holding
 from vmmgr.operations.metadata import check_user_metadata
 from vmmgr.operations.retrying import change_definition
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import ChangeEach, Role, Step, change
+from vmmgr.operations.steps import ChangeEach, Role, Step, change, read
 from vmmgr.operations.survey import Survey, config_file
 
 if TYPE_CHECKING:
@@ -157,19 +157,37 @@ def give_to_cluster(
     if not vm.enable:
         yield from change(Role.CONTROL, *guards, drop)
         return
-    document = definition(
+    lines = vm.settings.lines(cluster.folder)
+    document = document_of(context, view, found, vm)
+    unsure = f"`vm-mgr repair -n {name}` finds out whether the cluster has taken VM {name}, and finishes or cleans it."
+    command = cluster.redefine(document, (), lines) if lines else cluster.define(document)
+    define = Step(command, commits=True, afterwards=unsure)
+    guards.append(Step(cluster.assert_absent([name])))
+    yield from change_definition(context, view, guards, define, [drop], made=lambda cib: cib.primitive(name) is not None)
+
+
+def document_of(context: Context, view: View, found: Survey, vm: NewVm) -> str:
+    """Return the CIB document of a VM: its primitive with its constraints."""
+    return definition(
         context,
-        name,
+        vm.name,
         vm.settings,
         agent=found.agent,
-        config=config_file(name),
+        config=config_file(vm.name),
         observers=observers(context, view),
         started=vm.start,
     )
-    unsure = f"`vm-mgr repair -n {name}` finds out whether the cluster has taken VM {name}, and finishes or cleans it."
-    define = Step(cluster.define(document), commits=True, afterwards=unsure)
-    guards.append(Step(cluster.assert_absent([name])))
-    yield from change_definition(context, view, guards, define, [drop], made=lambda cib: cib.primitive(name) is not None)
+
+
+def refuse_unless_lines_run(context: Context, view: View, found: Survey, vm: NewVm) -> Steps[None]:
+    """Have the cluster's tool try the further commands of a VM on a copy of the CIB, before anything is made of it.
+
+    Raises:
+        LineRefusedError: It refuses one.
+    """
+    cluster = context.cluster(view.host, view.programs)
+    if vm.enable and (lines := vm.settings.lines(cluster.folder)):
+        yield from read(Role.CONTROL, cluster.rehearse(document_of(context, view, found, vm), (), lines))
 
 
 def observers(context: Context, view: View) -> list[str]:

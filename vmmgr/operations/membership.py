@@ -24,6 +24,7 @@ from vmmgr.operations.waiting import wait_for
 
 if TYPE_CHECKING:
     from vmmgr.command import Command
+    from vmmgr.drivers.base import ClusterDriver
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
@@ -134,22 +135,21 @@ def _obstacles(view: View, name: str) -> list[str]:
 def _bring_back(context: Context, view: View, found: Survey, name: str, *, start: bool) -> Steps[None]:
     """Write the domain XML to every hypervisor, then add the resource with its constraints in one CIB change."""
     cluster, storage = context.cluster(view.host, view.programs), context.storage
-    text, metadata = view.more
+    put_aside, metadata = view.more
     if "xml" not in metadata:
         raise RefusedError(f"The image {system_image(name)} has no metadata 'xml', so VM {name} cannot be started.")
-    kept, present = Fragment.from_text(text, name), view.cib.ids()
+    kept, present = Fragment.from_text(put_aside, name), view.cib.ids()
     absent = sorted(kept.partners(name, present))
     texts = (yield Read(Role.CONTROL, tuple(storage.store_get(partner) for partner in absent))) if absent else []
 
+    lines: list[list[str]] = []
     if kept.primitive is not None:
+        # what the VM's further commands made of it is part of what was kept
         primitive, constraints = with_target_role(kept.primitive, "Started" if start else "Stopped"), list(kept.constraints)
     else:
         primitive, constraints = _from_metadata(context, view, found, name, metadata, start=start)
         constraints += kept.constraints
-        if lines := metadata.get("_crm_config_cmd"):
-            yield Say(
-                f"These lines of VM {name}'s metadata were for vm_manager, and are yours to repeat:\n{lines}", warning=True
-            )
+        lines = yield from _lines(cluster, name, metadata)
     own = yield from _write_domain(context, view, found, name)
     possible = [item for item in constraints if not Fragment(None, (item,)).partners(name, present)]
     handed_over = [
@@ -161,7 +161,8 @@ def _bring_back(context: Context, view: View, found: Survey, name: str, *, start
     ids = [name, *(item.get("id", "") for item in possible)]
     guards = [*own, Step(cluster.assert_unchanged(view.cib)), Step(cluster.assert_absent(ids)), *handed_over]
     unsure = f"`vm-mgr status -n {name}` shows whether the cluster has taken it."
-    define = Step(cluster.define(document(primitive, possible)), commits=True, afterwards=unsure)
+    text = document(primitive, possible)
+    define = Step(cluster.redefine(text, (), lines) if lines else cluster.define(text), commits=True, afterwards=unsure)
     rest = [Step(storage.store_remove(name), commits=True)]
     yield from change_definition(context, view, guards, define, rest, made=lambda cib: cib.primitive(name) is not None)
 
@@ -211,6 +212,16 @@ def _from_metadata(
     if primitive is None:
         raise VmMgrError("The template pacemaker/definition.xml.j2 defines no primitive; correct the site's version of it.")
     return primitive, list(root.iterfind("configuration/constraints/*"))
+
+
+def _lines(cluster: ClusterDriver, name: str, metadata: dict[str, str]) -> Steps[list[list[str]]]:
+    """Return the further commands of a VM in the language of the cluster's tool; show those in another one's."""
+    settings = Settings.from_metadata(metadata)
+    foreign = [line for driver, lines in settings.commands.items() if driver != cluster.folder for line in lines]
+    if foreign:
+        text = "\n".join(foreign)
+        yield Say(f"These commands of VM {name} are not for {cluster.folder}, and are yours to repeat:\n{text}", warning=True)
+    return settings.lines(cluster.folder)
 
 
 def _hand_over(text: str, partner: str, constraints: list[ET.Element]) -> str:

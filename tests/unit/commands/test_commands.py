@@ -375,6 +375,7 @@ def test_create_takes_vm_managers_options(site: Site, shown: Any, files: tuple[s
         "--pinned-host", "hv1", "--enable-live-migration", "--stop-timeout", "40", "--priority", "-5",
         "--pacemaker-meta", "x=", "--pacemaker-params", "y=1", "z=2", "--pacemaker-utilization", "cpu=1",
         "--disk-bus", "scsi", "--compress", "--migration-user", "mover", "--migrate-to-timeout", "60", "--migration-downtime", "300",
+        "--add-crm-config-cmd", "property a=b", "--add-crm-config-cmd", "property c=d", "--add-cluster-cmd", "order o x y",
     )  # fmt: skip
     assert said == "VM vm1 is Started on hv1.\n"
     assert site.options["inventories"] == [Path("inventory")]
@@ -389,6 +390,7 @@ def test_create_takes_vm_managers_options(site: Site, shown: Any, files: tuple[s
     assert settings.pacemaker_utilization == {"cpu": "1"}
     assert (request.disk_bus, request.compress) == ("scsi", True)
     assert (settings.migration_user, settings.migrate_to_timeout, settings.migration_downtime) == ("mover", 60, 300)
+    assert settings.commands == {"crmsh": ("property a=b", "property c=d"), "": ("order o x y",)}
 
 
 @pytest.mark.parametrize(

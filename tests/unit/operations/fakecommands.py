@@ -37,12 +37,12 @@ RENDERER = RememberingRenderer()
 _SAMPLE = {
     "vm": "x", "token": "t", "ids": ["i"], "tools": ["crm"], "admin_epoch": "0", "epoch": "0", "pool": "p", "image": "i",
     "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
-    "usage": "no", "keys": ["k"],
+    "usage": "no", "keys": ["k"], "mode": "change", "words": ["w"],
 }  # fmt: skip
 _SCRIPTS = (
     "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
     "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
-    "pcs/define", "pcs/delete", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
+    "crmsh/redefine", "pcs/define", "pcs/delete", "pcs/redefine", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
     "rbd/import_diff", "rbd/remove_group", "rbd/remove_image", "rbd/set_metadata", "rbd/store_get", "rbd/store_remove",
 )  # fmt: skip
 TEMPLATE_OF = {RENDERER.argv(name, **_SAMPLE)[2]: name.split("/")[1] for name in _SCRIPTS}
@@ -137,30 +137,65 @@ class Commands(CephCommands):
                 self.site.edit()
 
     def do_define(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        document = ET.fromstring(stdin)
         self._writable(host)
         new = copy.deepcopy(self.site.cib)
+        self._add(new, stdin)
+        self._accept(new)
+
+    def do_redefine(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        """Delete, add, run the lines on a copy; of crm's and pcs' language it knows a location and nothing else."""
+        mode, count, *words = arguments
+        new = copy.deepcopy(self.site.cib)
+        if mode == "change":
+            self._writable(host)
+        self._delete(new, words[: int(count)])
+        self._add(new, stdin)
+        self._known(new)
+        words, number = words[int(count) :], 0
+        while words:
+            line, words, number = words[1 : int(words[0]) + 1], words[int(words[0]) + 1 :], number + 1
+            try:
+                self._run_line(new, " ".join(line), host.tools[0])
+                self._known(new)
+            except ExitError as error:
+                raise ExitError(65, f"\x1b[31mERROR\x1b[0m: {error.said}", str(number)) from error
+        if mode == "change":
+            self._accept(new)
+
+    def _run_line(self, cib: ET.Element, line: str, tool: str) -> None:
+        patterns = {
+            "crm": r"location (?P<id>\S+) (?P<rsc>\S+) (?P<score>\S+): (?P<node>\S+)",
+            "pcs": r"constraint location add (?P<id>\S+) (?P<rsc>\S+) (?P<node>\S+) (?P<score>\S+)",
+        }
+        found = re.fullmatch(patterns[tool], line)
+        if not found or cib.find(f".//*[@id='{found['id']}']") is not None:
+            raise ExitError(1, f"cannot understand or make {line}")
+        section = cib.find("configuration/constraints")
+        assert section is not None
+        ET.SubElement(section, "rsc_location", found.groupdict())
+
+    def _add(self, new: ET.Element, text: str) -> None:
         for section in ("resources", "constraints"):
             target = new.find(f"configuration/{section}")
             assert target is not None
-            for item in document.iterfind(f"configuration/{section}/*"):
+            for item in ET.fromstring(text).iterfind(f"configuration/{section}/*"):
                 if target.find(f"*[@id='{item.get('id')}']") is not None:
                     self.site.violations.append(f"{item.get('id')} was defined again")
                 target.append(item)
-        self._accept(new)
 
     def do_delete(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         self._writable(host)
         new = copy.deepcopy(self.site.cib)
-        for name in arguments:
+        self._delete(new, arguments)
+        self._accept(new)
+
+    def _delete(self, new: ET.Element, names: list[str]) -> None:
+        for name in names:
             if self.site.runs.get(name, Run()).node:
                 self.site.violations.append(f"{name} was deleted while it ran")
             for parent in new.iterfind("configuration/*"):
                 for item in parent.findall(f"*[@id='{name}']"):
                     parent.remove(item)
-        self._accept(new)
-        for name in arguments:
-            self.site.runs.pop(name, None)
 
     def do_set_meta(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         vm, key, value = arguments
@@ -194,14 +229,20 @@ class Commands(CephCommands):
 
     def _accept(self, new: ET.Element) -> None:
         """Take a new CIB, if nothing in it refers to what is not there."""
+        self._known(new)
+        self.site.cib = new
+        for name in set(self.site.runs) - {item.get("id") for item in new.iter("primitive")}:
+            del self.site.runs[name]
+        self.site.definitions += 1
+        self.site.edit()
+
+    def _known(self, new: ET.Element) -> None:
+        """Refuse a CIB in which something refers to what is not there."""
         known = {item.get("id") for item in new.iterfind("configuration/resources//*[@id]")}
         for constraint in new.iterfind("configuration/constraints/*"):
             named = {constraint.get(key) for key in ("rsc", "with-rsc", "first", "then")} - {None}
             if missing := (named | {item.get("id") for item in constraint.iter("resource_ref")}) - known:
                 raise ExitError(78, f"Update does not conform to the configured schema: {missing}")
-        self.site.cib = new
-        self.site.definitions += 1
-        self.site.edit()
 
     # --- hypervisors -------------------------------------------------------------------------------------------------
 

@@ -151,7 +151,7 @@ class FakeRemote:
             output = self.commands.execute(self.site.hosts[host], line.argv, line.stdin or "")
             answer = Result(host, line.argv, 0, output.encode(errors="surrogateescape"), b"")
         except ExitError as error:
-            answer = Result(host, line.argv, error.code, b"", error.said.encode())
+            answer = Result(host, line.argv, error.code, error.output.encode(), error.said.encode())
         self._end(fault)
         if fault and fault.kind in {"fail", "late"}:
             return Result(host, line.argv, 124 if fault.kind == "late" else 1, b"", b"injected")

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class ExitError(Exception):
     """A tool ends with an exit code other than 0."""
 
-    def __init__(self, code: int, said: str = "") -> None:
+    def __init__(self, code: int, said: str = "", output: str = "") -> None:
         super().__init__(said)
-        self.code, self.said = code, said
+        self.code, self.said, self.output = code, said, output
 
 
 class SnapshotCommands:

@@ -115,11 +115,11 @@ def test_stopped_stays_stopped_if_told_so(clock: Clock) -> None:
 
 @pytest.mark.parametrize("tool", ["crm", "pcs"])
 def test_vm_that_vm_manager_disabled(clock: Clock, tool: str) -> None:
-    """A VM that has only its metadata gets its resource from there, remote node and all; crm lines are shown, not run."""
+    """A VM that has only its metadata gets its resource from there, remote node and all; crm's lines are run by crm."""
     site = FakeSite(tool)
     add_vm(site, "web", enabled=False, pinned_host="hv2", stop_timeout=99, pacemaker_meta={"failure-timeout": "9"})
     site.images["system_web"].metadata |= {
-        "_remote_node": "guest", "_remote_node_address": "10.0.0.7", "_crm_config_cmd": "order o web db",
+        "_remote_node": "guest", "_remote_node_address": "10.0.0.7", "_crm_config_cmd": "location near web 7: hv1",
     }  # fmt: skip
     bench = Bench(site, clock)
     assert bench.run(lambda context: enable(context, "web")).node == "hv2"
@@ -129,7 +129,8 @@ def test_vm_that_vm_manager_disabled(clock: Clock, tool: str) -> None:
     assert (meta["remote-node"], meta["remote-addr"], meta["failure-timeout"]) == ("guest", "10.0.0.7", "9")
     assert primitive.find("operations/op[@name='stop'][@timeout='99s']") is not None
     assert site.cib.find(".//rsc_location[@node='hv2'][@score='INFINITY']") is not None
-    assert any("order o web db" in warning for warning in bench.told.warnings)
+    assert any("location near web 7: hv1" in warning for warning in bench.told.warnings) == (tool == "pcs")
+    assert (site.cib.find(".//rsc_location[@id='near']") is not None) == (tool == "crm")
 
 
 def test_missing_file_is_written_again(clock: Clock) -> None:

@@ -1,0 +1,60 @@
+"""Create with all that a site may ask of it, on the nodes: further commands of the cluster's tool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.scenarios.site import status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.scenarios.site import LabSite
+
+RUN_ON = ("crmsh-root", "pcs-hardened")
+
+
+def located(site: LabSite, vm: str) -> dict[str, str]:
+    """Return the scores of the location constraints of a VM, by node."""
+    items = site.cib().iterfind(f"configuration/constraints/rsc_location[@rsc='{vm}']")
+    return {item.get("node", ""): item.get("score", "") for item in items if item.get("node")}
+
+
+def test_cluster_commands(site: LabSite, vm: str, tmp_path: Path) -> None:
+    """Lines for the site's tool are part of the one change; a refused one leaves nothing; disable and enable keep what they made."""
+    crm = site.name.endswith("crmsh-root")
+    first, last = site.hypervisors[:2]
+    lines = {
+        True: (f"location near-{vm} {vm} 3: {first}", f"location far-{vm} {vm} rule -5: '#uname' eq {last}", "order no nobody"),
+        False: (
+            f"constraint location add near-{vm} {vm} {first} 3", f"constraint location {vm} avoids {last}=5",
+            f"constraint order {vm} then nobody",
+        ),
+    }[crm]  # fmt: skip
+    create = ["create", "-n", vm, "--xml", site.domain(tmp_path, vm, 120), "-i", site.image("tiny"), "--nostart"]
+    refused = site.vm_mgr(*create, "--add-cluster-cmd", lines[0], "--add-cluster-cmd", lines[2])
+    assert (refused.code, "nobody" in refused.err) == (3, True), refused.err
+    assert site.traces(vm) == []
+    foreign = site.vm_mgr(*create, "--add-crm-config-cmd", lines[0])
+    if not crm:
+        assert (foreign.code, "--add-cluster-cmd" in foreign.err) == (3, True), foreign.err
+    else:
+        assert foreign.code == 0, foreign.err
+        site.done("remove", "-n", vm)
+    assert site.traces(vm) == []
+
+    epoch = int(site.epoch())
+    site.done(*create, "--add-cluster-cmd", lines[0], "--add-cluster-cmd", lines[1])
+    # the lease, the definition with the lines, the end of the lease
+    assert int(site.epoch()) - epoch == 3
+    assert located(site, vm)[first] == "3"
+    assert site.metadata(vm)["_crm_config_cmd" if crm else "_pcs_config_cmd"] == "\n".join(lines[:2])
+    count = len(site.cib().findall(f"configuration/constraints/*[@rsc='{vm}']"))
+    site.done("disable", "-n", vm)
+    assert located(site, vm) == {}
+    site.done("enable", "-n", vm, "--nostart")
+    assert status(site, vm) == ("Stopped", None)
+    assert located(site, vm)[first] == "3"
+    assert len(site.cib().findall(f"configuration/constraints/*[@rsc='{vm}']")) == count
+    site.done("remove", "-n", vm)
+    assert site.traces(vm) == []
