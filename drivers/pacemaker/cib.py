@@ -73,6 +73,11 @@ class Cib:
         named = [*self.root.iterfind("configuration/resources//*[@id]"), *self.root.iterfind("configuration/tags/tag")]
         return {item.get("id", "") for item in named}
 
+    def tags_of(self, name: str) -> list[str]:
+        """Return the ids of the tags that a resource has."""
+        tags = self.root.iterfind("configuration/tags/tag")
+        return [tag.get("id", "") for tag in tags if any(ref.get("id") == name for ref in tag.iterfind("obj_ref"))]
+
     def resource_names(self) -> set[str]:
         """Return the ids of all that Pacemaker runs: primitives, groups, clones and bundles."""
         return {item.get("id", "") for item in self.root.iterfind("configuration/resources//*") if item.tag in _RESOURCES}

@@ -23,18 +23,23 @@ _VERSION = 1
 class Fragment:
     """A primitive and its constraints.
 
+    Somebody may enable and disable the VM with vm_manager in between. That leaves no trace, and keeps nothing that would be
+    newer than this; only if he made another VM of that name, which has another UUID, this is not what belongs to it.
+
     Attributes:
         primitive: None where only constraints were put aside, by a partner that was enabled earlier.
         constraints: Each names the VM, and maybe others.
+        uuid: Of the VM's domain; empty if it is not known.
     """
 
     primitive: ET.Element | None
     constraints: tuple[ET.Element, ...]
+    uuid: str = ""
 
     @classmethod
-    def of(cls, cib: Cib, vm: str) -> Fragment:
+    def of(cls, cib: Cib, vm: str, uuid: str = "") -> Fragment:
         """Cut the VM's part out of a CIB."""
-        return cls(cib.primitive(vm), tuple(cib.constraints_of(vm)))
+        return cls(cib.primitive(vm), tuple(cib.constraints_of(vm)), uuid)
 
     @classmethod
     def from_text(cls, text: str, vm: str) -> Fragment:
@@ -53,6 +58,7 @@ class Fragment:
             return cls(
                 ET.fromstring(primitive) if primitive else None,  # noqa: S314 - vm-mgr wrote it
                 tuple(ET.fromstring(item) for item in document["constraints"]),  # noqa: S314
+                str(document.get("uuid", "")),
             )
         except (ValueError, KeyError, TypeError, ET.ParseError) as error:
             raise VmMgrError(
@@ -63,7 +69,7 @@ class Fragment:
         """Write it as a JSON document with XML inside."""
         primitive = "" if self.primitive is None else ET.tostring(self.primitive, encoding="unicode")
         constraints = [ET.tostring(item, encoding="unicode") for item in self.constraints]
-        return json.dumps({"version": _VERSION, "primitive": primitive, "constraints": constraints})
+        return json.dumps({"version": _VERSION, "primitive": primitive, "constraints": constraints, "uuid": self.uuid})
 
     def with_constraints(self, more: Iterable[ET.Element]) -> Fragment:
         """Add constraints; one of an id that is there already stays as it is."""

@@ -1,12 +1,15 @@
-"""What is kept of disabled VMs in the storage, read and changed."""
+"""What is kept of disabled VMs in the storage: read, changed, and sorted when one of them is enabled."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
+from vmmgr.drivers.pacemaker.cib import resources_in
+from vmmgr.operations.domain import uuid_of
 from vmmgr.operations.fragment import Fragment
 from vmmgr.operations.lease import new_lease, taking
-from vmmgr.operations.steps import Read, Role, Step, change
+from vmmgr.operations.steps import Read, Role, Say, Step, change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,3 +49,49 @@ def _put(context: Context, vm: str, fragment: Fragment) -> Command[None]:
     if fragment == Fragment(None, ()):
         return context.storage.store_remove(vm)
     return context.storage.store_put(vm, fragment.to_text())
+
+
+def domain_uuid(metadata: Mapping[str, str]) -> str:
+    """Return the UUID of a VM's domain by its metadata; empty if that cannot be told."""
+    try:
+        return uuid_of(ET.fromstring(metadata.get("xml", "")))  # noqa: S314 - expat since 2.4.1 limits entity expansion itself
+    except (ET.ParseError, ValueError):
+        return ""
+
+
+def own_fragment(text: str, vm: str, metadata: Mapping[str, str]) -> Steps[Fragment]:
+    """Read what is kept of a VM that is to be enabled; what is another VM's of that name is left out, and that is said."""
+    kept = Fragment.from_text(text, vm)
+    if kept.uuid and kept.uuid != domain_uuid(metadata):
+        yield Say(f"What was kept of VM {vm} is not used: it is another VM now, with another UUID.", warning=True)
+        return Fragment(None, ())
+    return kept
+
+
+def sort_constraints(
+    context: Context, view: View, vm: str, constraints: Iterable[ET.Element]
+) -> Steps[tuple[list[ET.Element], list[Step]]]:
+    """Return the kept constraints that the CIB can have once the VM is in it, and the steps that hand the others to partners.
+
+    One whose partner is gone, or whose id something else has by now, is dropped, and shown.
+    """
+    present, vms = view.cib.ids() | {vm}, set(view.vm_names)
+    possible: list[ET.Element] = []
+    waiting: list[ET.Element] = []
+    for item in constraints:
+        missing = resources_in(item) - present
+        if view.cib.is_taken(item.get("id", "")) or missing - vms:
+            why = f"there is no {', '.join(sorted(missing - vms))} any more" if missing - vms else "its id is another's by now"
+            text = ET.tostring(item, encoding="unicode")
+            yield Say(f"A constraint that was kept of VM {vm} does not come back, for {why}: {text}", warning=True)
+        else:
+            (waiting if missing else possible).append(item)
+    absent = sorted({name for item in waiting for name in resources_in(item) - present})
+    if absent:
+        yield Say(f"Constraints with {', '.join(absent)} come back when that is enabled.")
+    kept = yield from kept_of(context, absent)
+    hand_over = []
+    for name, fragment in kept.items():
+        more = fragment.with_constraints(item for item in waiting if name in resources_in(item))
+        hand_over.append(Step(context.storage.store_put(name, more.to_text())))
+    return possible, hand_over

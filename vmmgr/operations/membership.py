@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -12,12 +13,13 @@ from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease, Status, VmState, check_known_name, system_image
 from vmmgr.operations.definition import Settings, definition
 from vmmgr.operations.fragment import Fragment, document, with_target_role
+from vmmgr.operations.keeping import domain_uuid, own_fragment, sort_constraints
 from vmmgr.operations.layout import observers
 from vmmgr.operations.lease import holding, refuse_unless_free
-from vmmgr.operations.observation import look_again
+from vmmgr.operations.observation import look_again, observe
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import ChangeEach, Read, Role, Say, Step, change
+from vmmgr.operations.steps import ChangeEach, Say, Step, change
 from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
 from vmmgr.operations.survey import config_file, refuse_if, survey_at_once
 from vmmgr.operations.waiting import wait_for
@@ -38,7 +40,11 @@ _NO_SUCH_IMAGE = 2  # ENOENT
 def disable(context: Context, name: str, *, timeout: float | None = None) -> Steps[VmState]:
     """Stop a VM and take it out of the cluster; disks, metadata, settings and constraints are kept for enable."""
     check_known_name(name)
-    result = yield from stopped_and_marked(context, name, "disable", lambda view: _is_enabled(view, name), timeout=timeout)
+    metadata = _if_there(context.storage.metadata(system_image(name)))
+    look = partial(observe, context, to_change=True, more=(metadata,))
+    result = yield from stopped_and_marked(
+        context, name, "disable", lambda view: _is_enabled(view, name), timeout=timeout, look=look
+    )
     if not isinstance(result, tuple):
         yield Say(f"VM {name} is disabled already.")
         return state_of(result, name)
@@ -58,7 +64,7 @@ def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[No
     """Put the VM's part of the CIB aside and delete it there, in one exec and one CIB change."""
     refuse_unless_stopped(view, name)
     cluster, storage = context.cluster(view.host, view.programs), context.storage
-    fragment = Fragment.of(view.cib, name)
+    fragment = Fragment.of(view.cib, name, domain_uuid(view.more[0]))
     if shared := fragment.shared(name):
         yield Say(
             f"While VM {name} is disabled, its constraints with several others hold for none of them: {', '.join(shared)}."
@@ -138,30 +144,21 @@ def _bring_back(context: Context, view: View, found: Survey, name: str, *, start
     put_aside, metadata = view.more
     if "xml" not in metadata:
         raise RefusedError(f"The image {system_image(name)} has no metadata 'xml', so VM {name} cannot be started.")
-    kept, present = Fragment.from_text(put_aside, name), view.cib.ids()
-    absent = sorted(kept.partners(name, present))
-    texts = (yield Read(Role.CONTROL, tuple(storage.store_get(partner) for partner in absent))) if absent else []
-
+    kept = yield from own_fragment(put_aside, name, metadata)
+    constraints, hand_over = yield from sort_constraints(context, view, name, kept.constraints)
     lines: list[list[str]] = []
     if kept.primitive is not None:
         # what the VM's further commands made of it is part of what was kept
-        primitive, constraints = with_target_role(kept.primitive, "Started" if start else "Stopped"), list(kept.constraints)
+        primitive = with_target_role(kept.primitive, "Started" if start else "Stopped")
     else:
-        primitive, constraints = _from_metadata(context, view, found, name, metadata, start=start)
-        constraints += kept.constraints
+        primitive, own_constraints = _from_metadata(context, view, found, name, metadata, start=start)
+        constraints = own_constraints + constraints
         lines = yield from _lines(cluster, name, metadata)
     own = yield from _write_domain(context, view, found, name)
-    possible = [item for item in constraints if not Fragment(None, (item,)).partners(name, present)]
-    handed_over = [
-        Step(storage.store_put(partner, _hand_over(text, partner, [item for item in constraints if item not in possible])))
-        for partner, text in zip(absent, texts, strict=True)
-    ]
-    if handed_over:
-        yield Say(f"Constraints with {', '.join(absent)} come back when that is enabled.")
-    ids = [name, *(item.get("id", "") for item in possible)]
-    guards = [*own, Step(cluster.assert_unchanged(view.cib)), Step(cluster.assert_absent(ids)), *handed_over]
+    ids = [name, *(item.get("id", "") for item in constraints)]
+    guards = [*own, Step(cluster.assert_unchanged(view.cib)), Step(cluster.assert_absent(ids)), *hand_over]
     unsure = f"`vm-mgr status -n {name}` shows whether the cluster has taken it."
-    text = document(primitive, possible)
+    text = document(primitive, constraints)
     define = Step(cluster.redefine(text, (), lines) if lines else cluster.define(text), commits=True, afterwards=unsure)
     rest = [Step(storage.store_remove(name), commits=True)]
     yield from change_definition(context, view, guards, define, rest, made=lambda cib: cib.primitive(name) is not None)
@@ -222,9 +219,3 @@ def _lines(cluster: ClusterDriver, name: str, metadata: dict[str, str]) -> Steps
         text = "\n".join(foreign)
         yield Say(f"These commands of VM {name} are not for {cluster.folder}, and are yours to repeat:\n{text}", warning=True)
     return settings.lines(cluster.folder)
-
-
-def _hand_over(text: str, partner: str, constraints: list[ET.Element]) -> str:
-    """Add the constraints that name a partner to what is kept for it."""
-    own = [item for item in constraints if partner in Fragment(None, (item,)).partners("", set())]
-    return Fragment.from_text(text, partner).with_constraints(own).to_text()

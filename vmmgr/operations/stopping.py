@@ -91,13 +91,15 @@ def _refuse_unmanaged(view: View, name: str) -> None:
 
 
 def refuse_parts_of_others(view: View, name: str) -> None:
-    """Refuse a VM whose resource is a member of a group, clone or bundle: it has no life of its own.
+    """Refuse a VM whose resource is a member of a group, clone or bundle: it has no life of its own. Likewise one with a tag.
 
     Raises:
         RefusedError: It is.
     """
     if view.cib.primitive(name) is not None and not view.cib.is_top_level(name):
         raise RefusedError(f"The resource of VM {name} is part of a group, clone or bundle; take it out of there first.")
+    if tags := view.cib.tags_of(name):
+        raise RefusedError(f"VM {name} has the tag {', '.join(tags)}, which cannot be kept; take it out of there first.")
 
 
 def exists(view: View, name: str) -> None:

@@ -238,7 +238,7 @@ class Commands(CephCommands):
 
     def _known(self, new: ET.Element) -> None:
         """Refuse a CIB in which something refers to what is not there."""
-        known = {item.get("id") for item in new.iterfind("configuration/resources//*[@id]")}
+        known = {item.get("id") for path in ("resources//*[@id]", "tags/tag") for item in new.iterfind(f"configuration/{path}")}
         for constraint in new.iterfind("configuration/constraints/*"):
             named = {constraint.get(key) for key in ("rsc", "with-rsc", "first", "then")} - {None}
             if missing := (named | {item.get("id") for item in constraint.iter("resource_ref")}) - known:

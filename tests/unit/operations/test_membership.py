@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -10,6 +11,7 @@ import pytest
 from fakesite import FakeSite
 from workbench import Bench, add_vm, constrain
 
+from vmmgr.errors import RefusedError
 from vmmgr.model import Status
 from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.removal import remove
@@ -202,3 +204,84 @@ def test_a_count_of_failures_is_forgotten_too(clock: Clock, verb: Callable[..., 
     bench.run(lambda context: verb(context, "web"))
     left = [pair.get("name") for pair in site.find("status").iter("nvpair")]
     assert left == ["fail-count-db#monitor_10000"]
+
+
+def test_another_vm_of_that_name_gets_its_own_settings(clock: Clock) -> None:
+    """vm_manager removed a VM that vm-mgr had disabled, and made another of its name: what was kept of the first is not used."""
+    site = FakeSite()
+    add_vm(site, "web", stop_timeout=555)
+    bench = Bench(site, clock)
+    disabled(bench, "web")
+    metadata = site.images["system_web"].metadata
+    metadata["xml"] = metadata["xml"].replace("<uuid>0", "<uuid>7")
+    metadata["_stop_timeout"] = "44"
+    enabled(bench, "web")
+    assert any("it is another VM now" in text for text in bench.told.warnings)
+    assert site.cib.find(".//primitive[@id='web']/operations/op[@timeout='44s']") is not None
+
+
+def test_what_an_older_version_kept_is_used(clock: Clock) -> None:
+    """What was kept without the UUID is taken for that of this VM."""
+    site = FakeSite()
+    add_vm(site, "web", stop_timeout=555)
+    bench, before = Bench(site, clock), site.state()
+    disabled(bench, "web")
+    document = json.loads(site.store["vm-mgr.web"])
+    del document["uuid"]
+    site.store["vm-mgr.web"] = json.dumps(document)
+    enabled(bench, "web")
+    assert site.state() == before
+
+
+def test_partner_that_is_gone_does_not_come_back(clock: Clock) -> None:
+    """A VM whose partner was removed meanwhile is enabled without their constraint, which is shown; nothing is left behind."""
+    site = FakeSite()
+    for name in ("web", "db"):
+        add_vm(site, name)
+    constrain(site, COLOCATION)
+    bench = Bench(site, clock)
+    disabled(bench, "web")
+    bench.run(lambda context: remove(context, "db"))
+    enabled(bench, "web")
+    assert any("there is no db any more" in text and 'id="together"' in text for text in bench.told.warnings)
+    assert site.store == {}
+    assert site.constraints.find("rsc_colocation") is None
+
+
+def test_constraint_that_somebody_made_again(clock: Clock) -> None:
+    """Where something else has the id of a kept constraint by now, that stays, and the VM is enabled without its own."""
+    site = FakeSite()
+    for name in ("web", "db", "log"):
+        add_vm(site, name)
+    constrain(site, SET)
+    bench = Bench(site, clock)
+    disabled(bench, "web")
+    constrain(site, '<rsc_colocation id="three" rsc="db" with-rsc="log" score="INFINITY"/>')
+    enabled(bench, "web")
+    assert any("its id is another's by now" in text and "resource_set" in text for text in bench.told.warnings)
+    assert [item.get("rsc") for item in site.constraints.iterfind("rsc_colocation")] == ["db"]
+
+
+@pytest.mark.parametrize("verb", [disable, remove])
+def test_vm_with_a_tag_is_refused(clock: Clock, verb: Callable[..., Any]) -> None:
+    """A tag cannot name a VM that is not in the cluster, and would lose it; constraints with tags are no absent partner."""
+    site = FakeSite()
+    add_vm(site, "web")
+    site.find("configuration").append(ET.fromstring('<tags><tag id="front"><obj_ref id="web"/></tag></tags>'))
+    before, bench = site.state(), Bench(site, clock)
+    with pytest.raises(RefusedError, match="VM web has the tag front"):
+        bench.run(lambda context: verb(context, "web"))
+    assert site.state() == before
+
+
+def test_constraint_with_a_tag_comes_back(clock: Clock) -> None:
+    """A tag that a constraint names is there, and is not waited for like a partner."""
+    site = FakeSite()
+    for name in ("web", "db"):
+        add_vm(site, name)
+    site.find("configuration").append(ET.fromstring('<tags><tag id="back"><obj_ref id="db"/></tag></tags>'))
+    constrain(site, '<rsc_colocation id="with-tag" rsc="web" with-rsc="back" score="5"/>')
+    before, bench = site.state(), Bench(site, clock)
+    disabled(bench, "web")
+    enabled(bench, "web")
+    assert site.state() == before
