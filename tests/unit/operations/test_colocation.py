@@ -264,7 +264,7 @@ def test_kept_ones_are_removed_too(bench: Bench) -> None:
     assert listed(bench) == {"other": ()}
 
 
-def test_survives_disable_and_enable(bench: Bench) -> None:
+def test_a13_13_colocations_survive_disable_and_enable(bench: Bench) -> None:
     """A colocation is the same after its VMs were disabled and enabled in another order."""
     add(bench, "db", "log")
     before = bench.site.state()

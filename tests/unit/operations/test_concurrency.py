@@ -12,6 +12,7 @@ from workbench import Bench, add_vm, constrain, creating
 from vmmgr.drivers.pacemaker.driver import ConflictError
 from vmmgr.errors import PartlyDoneError, RefusedError, VmMgrError
 from vmmgr.model import Status
+from vmmgr.operations.colocation import add_colocation, remove_colocation
 from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.removal import remove, repair
 from vmmgr.operations.running import start, stop
@@ -58,6 +59,22 @@ def test_foreign_edit_between_read_and_write(clock: Clock, disk: DiskImage, verb
     assert site.cib.find(".//rsc_location[@id='place-1']") is not None
     assert [event.name for event in bench.remote.log].count("assert_unchanged") >= 2
     assert site.leases() == []
+
+
+@pytest.mark.parametrize("tool", ["crm", "pcs"])
+@pytest.mark.parametrize("disabled", [False, True])
+def test_foreign_edit_while_a_colocation_comes_and_goes(clock: Clock, tool: str, *, disabled: bool) -> None:
+    """Adding and removing a colocation are decided anew after an edit of somebody else, which stays."""
+    site = FakeSite(tool)
+    add_vm(site, "db")
+    add_vm(site, "web", enabled=not disabled)
+    bench = Bench(site, clock)
+    for number, verb in enumerate((add_colocation, remove_colocation)):
+        bench.remote.before = once("assert_unchanged", lambda number=number: edit(site, str(number)))  # type: ignore[misc]
+        bench.run(lambda context, verb=verb: verb(context, "web", ["db"]))
+        assert site.cib.find(f".//rsc_location[@id='place-{number}']") is not None
+        assert [event.name for event in bench.remote.log].count("assert_unchanged") == 2
+    assert (site.leases(), site.store, site.constraints.find("rsc_colocation")) == ([], {}, None)
 
 
 def test_edit_while_a_vm_stops(clock: Clock) -> None:
@@ -123,7 +140,7 @@ def test_create_while_another_creates(clock: Clock, disk: DiskImage) -> None:
     assert ann.run(creating(disk)).status is Status.STARTED
 
 
-def test_exactly_one_takes_the_mark(clock: Clock) -> None:
+def test_a13_18_exactly_one_takes_the_mark(clock: Clock) -> None:
     """Two that see the same free VM cannot both mark it: a mark is created, and the second is told of the first."""
     site = FakeSite()
     add_vm(site, "web")

@@ -101,7 +101,7 @@ def test_definition_has_all_settings(clock: Clock) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_placement(clock: Clock) -> None:
+def test_a13_19_placement(clock: Clock) -> None:
     """Observers and guest nodes are never even probed; a preference is finite, a pin is not."""
     preferred = defined(clock, FULL, observers=["obs1", "obs2"])
     rule = preferred.find(".//rsc_location[@resource-discovery='never']/rule")

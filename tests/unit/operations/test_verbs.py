@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from fakesite import FakeSite
@@ -113,7 +114,7 @@ def test_a_vm_comes_and_goes_without_a_trace(clock: Clock, disk: DiskImage, tool
 @pytest.mark.parametrize(
     ("name", "definitions"), [("create", 1), ("start", 0), ("stop", 0), ("disable", 1), ("enable", 1), ("remove", 1)]
 )
-def test_one_change_of_definition(clock: Clock, disk: DiskImage, name: str, tool: str, definitions: int) -> None:
+def test_a13_10_one_change_of_definition(clock: Clock, disk: DiskImage, name: str, tool: str, definitions: int) -> None:
     """Every verb changes the definition in the CIB once at most, by the tool of the site."""
     route = journey(name, disk, clock, tool)
     outcome = route.run(clock)
@@ -253,7 +254,7 @@ def test_nothing_is_waited_for_with_no_wait(clock: Clock) -> None:
     assert state == VmState("web", Status.STOPPING, "hv1")
 
 
-def test_stop_by_force_cuts_the_power(clock: Clock) -> None:
+def test_a13_02_stop_by_force_cuts_the_power(clock: Clock) -> None:
     """With ``--force`` a VM that never shuts down is off, and Pacemaker knows that it is to be."""
     site = FakeSite()
     add_vm(site, "web")
@@ -345,3 +346,19 @@ def test_remove_leaves_out_a_hypervisor_that_only_the_cluster_reaches(clock: Clo
     assert site.images == {}
     assert "/etc/pacemaker/web.xml" not in site.hosts["hv1"].files
     assert any("hv2" in warning for warning in bench.told.warnings)
+
+
+def test_a13_21_unmanaged_and_grouped_vms_are_found(clock: Clock) -> None:
+    """Where a VM runs is read from XML: it is found in a group as well, and while Pacemaker leaves it alone."""
+    site = FakeSite()
+    for name in ("free", "grouped"):
+        add_vm(site, name)
+    (primitive,) = site.resources.findall("primitive[@id='grouped']")
+    site.resources.remove(primitive)
+    ET.SubElement(site.resources, "group", id="both").append(primitive)
+    site.runs["free"].managed = False
+    states = {state.name: state for state in Bench(site, clock).run(list_vms)}
+    assert {name: (state.status, state.node) for name, state in states.items()} == dict.fromkeys(
+        states, (Status.STARTED, "hv1")
+    )
+    assert (sorted(states), states["free"].details) == (["free", "grouped"], ("unmanaged",))
