@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vmmgr.disks import Disks
     from vmmgr.drivers.libvirt.host import Hypervisor
     from vmmgr.drivers.pacemaker.cib import Cib
-    from vmmgr.model import Lease, Simulation
+    from vmmgr.model import Lease, Quiescence, Simulation
     from vmmgr.rendering import Renderer
 
 
@@ -284,3 +284,21 @@ class HypervisorDriver(Driver):
     @abstractmethod
     def destroy(self, vm: str) -> Command[None]:
         """Cut the power of a domain, if it runs here."""
+
+    @abstractmethod
+    def quiesce(self, vm: str, token: str, *, freeze: bool, pause: bool) -> Command[tuple[Quiescence, str]]:
+        """Make the guest of a domain that runs here hold still; the hypervisor itself ends that after some seconds.
+
+        Args:
+            vm: The domain.
+            token: A word that tells this from any other time, for ``release``.
+            freeze: Whether to have the guest's agent freeze its file systems.
+            pause: Whether to suspend the domain where that is not asked for, or does not succeed.
+
+        Returns:
+            How it holds still now, and why not better; ``before`` where somebody else had paused it already.
+        """
+
+    @abstractmethod
+    def release(self, vm: str, token: str) -> Command[Quiescence]:
+        """End what ``quiesce`` began [how the guest had held still up to now]; nothing happens where that has ended."""

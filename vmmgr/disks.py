@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from vmmgr.errors import UsageError
 from vmmgr.model import DATA_PREFIX, system_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+
+# What vm_manager takes, and beyond that what can neither be taken for an option nor end an image's name in ``IMAGE@SNAPSHOT``.
+_NEW_SNAPSHOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class Consistency(StrEnum):
+    """What state of the guest a snapshot holds, in the words of the trade."""
+
+    OFFLINE = "offline"
+    """The VM was off."""
+    FILESYSTEM = "filesystem"
+    """The guest's agent had run its freeze hooks and held the file systems still, from before the snapshot until after it."""
+    CRASH = "crash"
+    """As after a power cut: all disks at one instant, and what the guest had not written is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +190,28 @@ def disk_order(vm: str, image: str) -> tuple[int, int, str]:
         return 0, 0, image
     number = image.removeprefix(f"{DATA_PREFIX}{vm}_")
     return (1, int(number), image) if number != image and number.isdecimal() else (2, 0, image)
+
+
+def check_new_snapshot(name: str) -> str:
+    """Return the name of a snapshot to be taken.
+
+    Raises:
+        UsageError: The name breaks the rule, which the message states.
+    """
+    if not _NEW_SNAPSHOT.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a snapshot: it takes 1 to 128 letters, digits, '.', '_' and '-', and begins with a "
+            "letter or a digit."
+        )
+    return name
+
+
+def check_known_snapshot(name: str) -> str:
+    """Return the name of an existing snapshot, whoever named it.
+
+    Raises:
+        UsageError: It is empty, or has a NUL.
+    """
+    if not name or "\0" in name:
+        raise UsageError(f"{name!r} cannot be the name of a snapshot; `vm-mgr list_snapshots` shows those that there are.")
+    return name

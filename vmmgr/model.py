@@ -33,6 +33,16 @@ class Status(StrEnum):
     STOPPED = "Stopped"
 
 
+class Quiescence(StrEnum):
+    """Whether a running guest holds still."""
+
+    FROZEN = "frozen"
+    """Its agent keeps its file systems from changing."""
+    PAUSED = "paused"
+    """Its processors are stopped."""
+    AWAKE = "awake"
+
+
 @dataclass(frozen=True, slots=True)
 class VmState:
     """What ``list`` and ``status`` tell of one VM."""

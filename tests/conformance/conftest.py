@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, Any] = {
     "lines": (("location", "near", "vm1", "100:", "hv 1"), ("show",)),
     "vm": "vm1", "key": "target-role", "value": "Stopped", "image": "system_vm1", "group": "vm1", "snapshot": "before",
     "destination": "system_vm2", "keys": ("note", "-rf"), "usage": True,
+    "token": "abcd", "freeze": True, "pause": True,
     "size": 1 << 30, "compression": "none", "file": "/etc/pacemaker/vm1.xml", "timeout": 30.0,
 }  # fmt: skip
 

@@ -158,7 +158,7 @@ def test_scripts_never_run_their_values(template: str, tmp_path: Path) -> None:
     tools, work = tmp_path / "tools", tmp_path / "work"
     tools.mkdir()
     work.mkdir()
-    for tool in ("rbd", "rados", "ceph", "cibadmin", "virsh", "pcs", "crm"):
+    for tool in ("rbd", "rados", "ceph", "cibadmin", "virsh", "pcs", "crm", "systemctl", "systemd-run"):
         (tools / tool).write_text(FAKE)
         (tools / tool).chmod(0o755)
     (work / "pwned-expanded").touch()

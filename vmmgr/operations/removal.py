@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from vmmgr.errors import RefusedError
 from vmmgr.model import Lease, check_known_name, system_image
+from vmmgr.operations import purging
 from vmmgr.operations.fragment import Fragment
 from vmmgr.operations.lease import holding, lease_problems, new_lease, taking_over
 from vmmgr.operations.observation import observe
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
-from vmmgr.operations.steps import ChangeEach, Pause, Read, Role, Say, Step, change
+from vmmgr.operations.steps import ChangeEach, Pause, Read, Role, Say, Step, change, read
 from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
 from vmmgr.operations.survey import config_file, is_on
 
@@ -95,6 +96,9 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
     if taken is None:
         return f"Nothing was left unfinished on VM {name}."
     view, left, lease = taken
+    if left.verb.removeprefix("repair after ") in purging.VERBS:
+        disks = yield from read(Role.CONTROL, context.storage.disks(name))
+        return (yield from purging.finish(context, view, disks, left, lease))
     enabled = view.cib.primitive(name) is not None
     if left.verb.endswith(("create", "remove")) and not enabled:
         snapshots = yield from _unused_disks(context, view, name)
@@ -151,6 +155,11 @@ def _erase(context: Context, view: View, name: str, lease: Lease, snapshots: _Sn
     for image, taken in snapshots.items():
         commands += [storage.unprotect(image, snapshot) for snapshot, protected in taken if protected]
         commands += [storage.purge_snapshots(image)] if taken else []
-    commands += [storage.remove_group(name), *map(storage.remove_image, snapshots), storage.store_remove(name)]
+    commands += [
+        storage.remove_group(name),
+        *map(storage.remove_image, snapshots),
+        storage.records_remove(name),
+        storage.store_remove(name),
+    ]
     erase = [Step(command, commits=True, afterwards=_finish_later(name)) for command in commands]
     yield from change(Role.CONTROL, holding(cluster, lease), *erase, Step(cluster.drop_lease(lease), commits=True))

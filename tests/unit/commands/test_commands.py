@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,14 @@ import yaml
 
 from vmmgr import session
 from vmmgr.app import main
+from vmmgr.commands.snapshots import Size
+from vmmgr.disks import Consistency, ImageSnapshot, VmSnapshot
 from vmmgr.drivers.pacemaker.colocation import Colocation
 from vmmgr.model import Status, VmState
 from vmmgr.operations.colocation import Known
+from vmmgr.operations.records import Record
+from vmmgr.operations.retention import Retention
+from vmmgr.operations.snapshots import SnapshotRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +54,14 @@ class Site:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose operations are stubbed where the commands find them."""
-    from vmmgr.operations import colocation, create, listing, membership, metadata, removal, running
+    from vmmgr.operations import colocation, create, listing, membership, metadata, purging, removal, running, snapshots
 
     stub = Site()
     monkeypatch.setattr(session, "run_on_site", stub.run_on_site)
     for module, names in (
         (metadata, ["vm_metadata", "metadata_value", "set_metadata", "unset_metadata"]), (removal, ["remove", "repair"]),
         (colocation, ["add_colocation", "list_colocations", "remove_colocation"]), (create, ["create"]), (listing, ["list_vms", "vm_status"]), (membership, ["enable", "disable"]),
-        (running, ["start", "stop"]),
+        (running, ["start", "stop"]), (snapshots, ["create_snapshot", "list_snapshots"]), (purging, ["remove_snapshot", "purge"]),
     ):  # fmt: skip
         for name in names:
             monkeypatch.setattr(module, name, lambda *args, name=name, **kwargs: stub.calls.append((name, args, kwargs)))
@@ -510,8 +516,10 @@ def test_a_reserved_key_is_told_before_its_value_is_read(site: Site, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    "verb", ["create", "start", "stop", "enable", "disable", "remove", "repair", "status", "list_metadata"]
-)
+    "verb",
+    ["create", "start", "stop", "enable", "disable", "remove", "repair", "status", "list_metadata", "create_snapshot", "list_snapshots",
+     "remove_snapshot", "purge"],
+)  # fmt: skip
 def test_a_vm_must_be_named(site: Site, capsys: pytest.CaptureFixture[str], verb: str) -> None:
     """No verb that acts on one VM runs without its name."""
     assert "-n/--name" in refused(capsys, verb)
@@ -538,3 +546,81 @@ def test_messages_while_working_go_to_stderr(capsys: pytest.CaptureFixture[str])
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "Imported a\\x1b[2J.\n" + "Warning: hv2 is off\\x07.\n" * 2
+
+
+@pytest.mark.parametrize("option", ["--snap_name", "--snap-name"])
+@pytest.mark.parametrize("verb", ["create_snapshot", "create-snapshot"])
+def test_create_snapshot(site: Site, shown: Any, verb: str, option: str) -> None:
+    """Either spelling of verb and option; what was reached is said."""
+    site.answer = Consistency.CRASH
+    said = shown(verb, "-n", "a", option, "b", "--compatible", "--no-freeze")
+    assert said == "Snapshot b of VM a is taken, consistency: crash.\n"
+    assert site.calls == [("create_snapshot", ("context", SnapshotRequest("a", "b", compatible=True, freeze=False)), {})]
+    shown(verb, "-n", "a", option, "b")
+    assert site.calls[-1][1][1] == SnapshotRequest("a", "b")
+
+
+@pytest.mark.parametrize("option", ["--snap_name", "--snap-name"])
+def test_remove_snapshot(site: Site, shown: Any, option: str) -> None:
+    """A name that begins with a dash is a value all the same."""
+    assert shown("remove_snapshot", "-n", "a", f"{option}=-b") == "Snapshot -b of VM a is removed.\n"
+    assert site.calls == [("remove_snapshot", ("context", "a", "-b"), {})]
+
+
+def test_list_snapshots(site: Site, shown: Any) -> None:
+    """People read a size with its unit, programs in bytes; what is unknown is not made up, and nothing steers the terminal."""
+    time = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+    whole = VmSnapshot("a", grouped=False, images={"i": ImageSnapshot(1, "a", time, used=3 << 20, protected=True)})
+    partial = VmSnapshot("b\x1b", grouped=True, images={"i": ImageSnapshot(2, "x", time)}, missing=("j",), complete=False)
+    gone = VmSnapshot("c", grouped=True, images={}, missing=("i",))
+    record = Record("a", grouped=False, who="ann@desk", consistency=Consistency.OFFLINE, ids={"i": 1})
+    site.answer = [(whole, record), (partial, None), (gone, None)]
+    assert json.loads(shown("list_snapshots", "-n", "a", "-f", "json"))[:2] == [
+        {"Name": "a", "Time": "2026-03-04T12:00:00Z", "Used": 3 << 20, "Consistency": "offline", "By": "ann@desk", "Details": "protected"},
+        {"Name": "b\\x1b", "Time": "2026-03-04T12:00:00Z", "Used": None, "Consistency": "unknown", "By": "", "Details": "partial; not of j; not completed"},
+    ]  # fmt: skip
+    assert "| 3.0 MiB |" in shown("list_snapshots", "-n", "a")
+    assert [Size(size).human_readable() for size in (None, 0, 1023, 1024, 5 << 40, 5 << 50)] == [
+        "", "0 B", "1023 B", "1.0 KiB", "5.0 TiB", "5120.0 TiB",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "retention"),
+    [
+        ((), Retention()),
+        (("--date", "31/12/2025 23:59:58"), Retention(before=datetime(2025, 12, 31, 23, 59, 58, tzinfo=UTC))),
+        (("--date", "2025-12-31"), Retention(before=datetime(2025, 12, 31, tzinfo=UTC))),
+        (("--date", "2025-12-31T23:59:58+01:00"), Retention(before=datetime(2025, 12, 31, 22, 59, 58, tzinfo=UTC))),
+        (("--number", "3"), Retention(oldest=3)),
+        (("--keep-last", "1", "--keep-daily", "2", "--keep-weekly", "3"), Retention(keep_last=1, keep_daily=2, keep_weekly=3)),
+    ],
+)
+def test_purge(site: Site, shown: Any, words: tuple[str, ...], retention: Retention) -> None:
+    """Each rule; vm_manager's form of a date and ISO 8601, in UTC unless it says otherwise."""
+    site.answer = ["x", "y"]
+    assert shown("purge", "-n", "a", *words) == "Removed of VM a: x, y.\n"
+    assert site.calls == [("purge", ("context", "a", retention), {})]
+    site.answer = []
+    assert shown("purge", "-n", "a", *words) == "VM a has no such snapshots.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--date", "12/31/2025 00:00:00"), "'12/31/2025 00:00:00' is no date; write it as '31/12/2026 23:59:59'"),
+        (("--date", ""), "'' is no date"),
+        (("--number", "0"), "'0' is not a whole number above 0"),
+        (("--keep-last", "-1"), "'-1' is not a whole number above 0"),
+        (("--keep-daily", "x"), "'x' is not a whole number above 0"),
+        (("--keep-weekly", "\u0663"), "is not a whole number above 0"),
+        (("--number", "1", "--keep-last", "1"), "give one of them"),
+        (("--date", "2025-12-31", "--number", "1"), "give one of them"),
+    ],
+)
+def test_purge_refuses_what_is_no_rule(
+    site: Site, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    """A rule that cannot be read, or two that contradict each other, remove nothing: exit code 2."""
+    assert said in refused(capsys, "purge", "-n", "a", *words)
+    assert site.calls == []

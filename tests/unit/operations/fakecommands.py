@@ -37,10 +37,10 @@ RENDERER = RememberingRenderer()
 _SAMPLE = {
     "vm": "x", "token": "t", "ids": ["i"], "tools": ["crm"], "admin_epoch": "0", "epoch": "0", "pool": "p", "image": "i",
     "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
-    "usage": "no", "keys": ["k"], "mode": "change", "words": ["w"],
+    "usage": "no", "keys": ["k"], "mode": "change", "words": ["w"], "seconds": 20, "freeze": "yes", "pause": "no",
 }  # fmt: skip
 _SCRIPTS = (
-    "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
+    "libvirt/quiesce", "libvirt/release", "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
     "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
     "crmsh/redefine", "pcs/define", "pcs/delete", "pcs/redefine", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
     "rbd/import_diff", "rbd/remove_group", "rbd/remove_image", "rbd/set_metadata", "rbd/store_get", "rbd/store_remove",
@@ -54,7 +54,16 @@ class Commands(CephCommands):
     def execute(self, host: Host, argv: tuple[str, ...], stdin: str) -> str:
         """Run one command and return its output, or raise ``ExitError``."""
         name = command_name(argv)
-        if not host.answers and name not in {"node", "inspect", "validate", "write_file", "remove_file", "destroy"}:
+        if not host.answers and name not in {
+            "node",
+            "inspect",
+            "validate",
+            "write_file",
+            "remove_file",
+            "destroy",
+            "quiesce",
+            "release",
+        }:
             raise ExitError(102, "Not connected")
         options = dict(word[2:].split("=", 1) for word in argv[1:] if word.startswith("--") and "=" in word)
         answer = getattr(self, f"do_{name}")(host, _arguments(argv, name), options, stdin)
@@ -272,6 +281,30 @@ class Commands(CephCommands):
         run = self.site.runs.get(arguments[0])
         if run and run.node == host.name:
             self.site.move(arguments[0], run, None)
+
+    def do_quiesce(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        vm, unit, limit, freeze, pause = arguments
+        run = self.site.runs.get(vm)
+        if run is None or run.node != host.name:
+            raise ExitError(1, f"error: failed to get domain '{vm}'")
+        until = self.site.seconds + float(limit)
+        if freeze == "yes" and vm in self.site.agents:
+            run.still = "domfsthaw", unit, until
+            return "frozen\n"
+        said = (
+            "awake error: Guest agent is not responding: QEMU guest agent is not connected\n" if freeze == "yes" else "awake\n"
+        )
+        if pause == "yes":
+            run.still = "resume", unit, until
+        return f"{said if freeze == 'yes' else ''}paused\n" if pause == "yes" else said
+
+    def do_release(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        run = self.site.runs.get(arguments[0])
+        if run is None or run.still is None or run.node != host.name:
+            return ""
+        (way, unit, until), run.still = run.still, None
+        assert unit == arguments[1]
+        return f"{way}\n" if self.site.seconds < until else ""
 
 
 def _arguments(argv: tuple[str, ...], name: str) -> list[str]:

@@ -63,7 +63,10 @@ class Host:
 
 @dataclass
 class Run:
-    """How a VM is doing; ``progress`` counts the looks since its start or stop began."""
+    """How a VM is doing; ``progress`` counts the looks since its start or stop began.
+
+    ``still`` is what would end that its guest is held still, the timer's unit, and when that does so.
+    """
 
     node: str | None = None
     progress: int = 0
@@ -72,6 +75,7 @@ class Run:
     blocked: bool = False
     given_up: bool = False
     managed: bool = True
+    still: tuple[str, str, float] | None = None
 
 
 class FakeSite:
@@ -96,6 +100,7 @@ class FakeSite:
         self.groups: dict[str, set[str]] = {}
         self.group_snapshots: dict[str, dict[str, str]] = {}
         self.snapshot_ids = 3
+        self.agents: set[str] = set()
         self.store: dict[str, str] = {}
         self.runs: dict[str, Run] = {}
         self.seconds = 0.0
@@ -179,6 +184,7 @@ class FakeSite:
             "store": dict(self.store),
             "files": files,
             "running": sorted(vm for vm, run in self.runs.items() if run.node),
+            "still": sorted(vm for vm, run in self.runs.items() if run.still and self.seconds < run.still[2]),
         }
         return {key: _without(value, without) for key, value in parts.items()} if without else parts
 

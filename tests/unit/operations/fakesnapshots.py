@@ -95,12 +95,12 @@ class SnapshotCommands:
         self.site.take_group(group, name)
 
     def do_remove_group_snapshot(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        self._known(options)
+        self._existing(options)
         del self.site.group_snapshots[options["group"]][options["snap"]]
         self._forget(options["group"], options["snap"])
 
     def do_rollback_group_snapshot(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        self._known(options)
+        self._existing(options)
         for image in self.site.groups[options["group"]]:
             if snapshot := self.site.images[image].snapshot(options["snap"], "group"):
                 self._roll_back(image, snapshot)
@@ -147,7 +147,7 @@ class SnapshotCommands:
             raise ExitError(2, "rbd: failed to remove snapshot: (2) No such file or directory")
         return snapshot
 
-    def _known(self, options: dict[str, str]) -> None:
+    def _existing(self, options: dict[str, str]) -> None:
         if options["snap"] not in self.site.group_snapshots.get(options["group"], {}):
             raise ExitError(2, "rbd: failed to remove group snapshot: (2) No such file or directory")
 

@@ -13,8 +13,11 @@ from vmmgr.errors import VmMgrError
 from vmmgr.operations.colocation import add_colocation, remove_colocation
 from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.metadata import set_metadata, unset_metadata
+from vmmgr.operations.purging import purge, remove_snapshot
 from vmmgr.operations.removal import remove
+from vmmgr.operations.retention import Retention
 from vmmgr.operations.running import start, stop
+from vmmgr.operations.snapshots import SnapshotRequest, create_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,7 @@ JOURNEYS = (
     "create", "create stopped", "create disabled", "start", "stop", "disable", "enable", "enable metadata", "remove",
     "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
     "remove_colocation", "remove_colocation disabled",
+    "create_snapshot", "create_snapshot compatible", "create_snapshot disabled", "remove_snapshot", "remove_snapshot foreign", "purge",
 )  # fmt: skip
 COLOCATION = '<rsc_colocation id="together" rsc="web" with-rsc="db" score="700"/>'
 
@@ -96,6 +100,12 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
         site.take("system_web", "old", protected=True)
         site.take("system_web", "new")
         site.take_group("web", "both")
+    if verb in {"create_snapshot", "remove_snapshot", "purge"}:
+        site.take("data_web_0", "foreign")
+        site.agents.add("web")
+    if verb in {"remove_snapshot", "purge"}:
+        Bench(site, clock).run(lambda context: create_snapshot(context, SnapshotRequest("web", "old")))
+        Bench(site, clock).run(lambda context: create_snapshot(context, SnapshotRequest("web", "new", compatible=True)))
     operations: dict[str, Callable[[Context], Steps[Any]]] = {
         "create": creating(disk, disks=2, enable=kind != "disabled", start=kind != "stopped"),
         "start": lambda context: start(context, "web"),
@@ -107,6 +117,11 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
         "unset_metadata": lambda context: unset_metadata(context, "web", "owner"),
         "add_colocation": lambda context: add_colocation(context, "web", ["db"]),
         "remove_colocation": lambda context: remove_colocation(context, "web", ["db"]),
+        "create_snapshot": lambda context: create_snapshot(
+            context, SnapshotRequest("web", "before", compatible=kind == "compatible")
+        ),
+        "remove_snapshot": lambda context: remove_snapshot(context, "web", kind or "new"),
+        "purge": lambda context: purge(context, "web", Retention(oldest=1)),
     }
     site.settle()
     return Journey(name, operations[verb], site)

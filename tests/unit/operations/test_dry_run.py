@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,17 @@ def planned(runner: DryRunner) -> list[tuple[str, list[tuple[tuple[str, ...], st
     return [(item.host, [(command.argv, command.stdin) for command in item.commands]) for item in execs]
 
 
+def unnumbered(changes: list[Any]) -> list[Any]:
+    """Return what was run with 0 for the numbers that Ceph gave to new snapshots: nobody can foretell them."""
+
+    def without(text: str | None) -> str | None:
+        return text and re.sub(
+            r'("before".*?"ids": )(\{[^}]*\})', lambda found: found[1] + re.sub(r": \d+", ": 0", found[2]), text
+        )
+
+    return [(host, [(argv, without(stdin)) for argv, stdin in commands]) for host, commands in changes]
+
+
 @pytest.mark.parametrize("tool", ["crm", "pcs"])
 @pytest.mark.parametrize("name", JOURNEYS)
 def test_real_run_executes_what_was_printed(clock: Clock, disk: DiskImage, name: str, tool: str) -> None:
@@ -55,7 +67,7 @@ def test_real_run_executes_what_was_printed(clock: Clock, disk: DiskImage, name:
     assert not bench.remote.streams
 
     real = route.run(clock)
-    assert planned(runner) == real.bench.remote.changes
+    assert planned(runner) == unnumbered(real.bench.remote.changes)
     assert value == real.value
     then = route.prepared.cib if runner.then is None else runner.then  # not every verb touches the configuration
     assert plan.configuration(then) == plan.configuration(real.site.cib)

@@ -110,6 +110,11 @@ CASES = [
     for fault in EVERY
 ]
 CASES += [
+    (name, "crm", fault)
+    for name in ("create_snapshot", "create_snapshot compatible", "remove_snapshot", "purge")
+    for fault in EVERY
+]
+CASES += [
     (f"{verb}_colocation{kind}", "crm", fault) for verb in ("add", "remove") for kind in ("", " disabled") for fault in EVERY
 ]
 CASES += [
@@ -120,8 +125,11 @@ CASES += [(name, "pcs", fault) for name in ("create", "disable", "enable", "remo
 
 READS = {
     "node", "cib", "simulate", "foresee", "groups", "images", "metadata", "inspect", "validate", "nothing", "monitors", "watchers",
-    "snapshots", "store_get",
+    "snapshots", "disks", "store_get",
 }  # fmt: skip
+
+
+EXCLUSIVE = {"create_image", "create_group", "create_snapshot", "create_group_snapshot"}
 
 
 def case_id(value: object) -> str:
@@ -138,7 +146,7 @@ def test_fault_at_every_command(clock: Clock, disk: DiskImage, name: str, tool: 
     for index, event in enumerate(commands):
         if fault in (FAIL_LATE, LOST_LATE, LOST_GOING_ON, TIME_UP_LATE) and event.name in READS:
             continue  # what changes nothing cannot do so late
-        if fault == FAIL_LATE and event.name in {"create_image", "create_group"}:
+        if fault == FAIL_LATE and event.name in EXCLUSIVE:
             continue  # Ceph's "exists already" is taken at its word, so that nobody else's image is removed
         outcome = route.run(clock, {index: fault})
         judge(route, outcome, ends, f"{fault} at {index}, {event}")
