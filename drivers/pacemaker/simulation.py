@@ -55,7 +55,8 @@ def _resource(item: ET.Element) -> Resource:
         role=item.get("role", "Unknown"),
         target_role=item.get("target_role", ""),
         nodes=tuple(node.get("name", "") for node in item.iterfind("node")),
-        managed=item.get("managed") == "true",
+        # Pacemaker tells a blocked one as not managed, too, though nobody has set that
+        managed=item.get("managed") == "true" or item.get("blocked") == "true",
         blocked=item.get("blocked") == "true",
         failed=item.get("failed") == "true",
     )

@@ -58,6 +58,8 @@ def stopped_and_marked(
         if view.is_defined(name) and resource and resource.target_role.lower() != "stopped":
             before = cluster.set_meta(name, "target-role", resource.target_role or "Started")
             steps.append(Step(cluster.set_meta(name, "target-role", "Stopped"), undo=before))
+        if resource and resource.blocked:  # Pacemaker tries to stop it again when it forgets that it could not
+            steps.append(Step(cluster.cleanup(name)))
         yield from change(Role.CONTROL, *steps)
         return view, lease
 

@@ -28,7 +28,7 @@ STATES = {
     "stopped": ("rec1", "Stopped", "Stopped", (), True, False, False, ()),
     "pending": ("rec1", "Starting", "Started", ("hv2",), True, False, False, ("hv2",)),
     "failed": ("rec1", "Stopped", "Started", (), True, False, False, ()),
-    "blocked": ("rec1", "Started", "Started", ("hv2",), False, True, True, ("hv2",)),
+    "blocked": ("rec1", "Started", "Started", ("hv2",), True, True, True, ("hv2",)),
     "unmanaged": ("rec2", "Started", "Started", ("hv2",), False, False, False, ("hv2",)),
     "crashed": ("rec2", "Started", "Started", ("hv2",), True, False, False, ("hv2",)),
 }

@@ -308,7 +308,7 @@ class FakeSite:
         if later and run.managed and not run.blocked:
             node = None if self.target_role(vm) == "Stopped" or run.given_up else (self._candidate(vm) if quorate else None)
             role = "Started" if node else "Stopped"
-        flags = {"managed": run.managed, "blocked": run.blocked, "failed": run.failed and not later}
+        flags = {"managed": run.managed and not run.blocked, "blocked": run.blocked, "failed": run.failed and not later}
         attributes = {"id": vm, "resource_agent": agent, "role": role} | {key: str(on).lower() for key, on in flags.items()}
         if self.target_role(vm):
             attributes["target_role"] = self.target_role(vm)

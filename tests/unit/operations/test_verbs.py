@@ -18,11 +18,16 @@ from vmmgr.operations.listing import list_vms, vm_status
 from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.removal import remove, repair
 from vmmgr.operations.running import start, stop
+from vmmgr.operations.waiting import VmFailedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workbench import Clock
 
     from vmmgr.images import DiskImage
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.steps import Steps
 
 LOOK = ["cib", "simulate"]
 WAITING = (LOOK, ["watchers", "watchers", "snapshots", "snapshots"])
@@ -286,6 +291,22 @@ def test_stopping_a_failed_vm_does_not_start_it_again(clock: Clock) -> None:
     assert bench.run(lambda context: stop(context, "web")).status is Status.STOPPED
     names = [event.name for event in bench.remote.log]
     assert names.index("set_meta") < names.index("cleanup")
+
+
+@pytest.mark.parametrize("verb", [stop, start, disable, remove])
+def test_a_blocked_vm_is_tried_again(clock: Clock, verb: Callable[[Context, str], Steps[object]]) -> None:
+    """After a failed stop Pacemaker does nothing more with a VM; each verb makes it forget that, and gets on."""
+    site = FakeSite()
+    add_vm(site, "web")
+    site.broken["web"] = "stop"
+    bench = Bench(site, clock)
+    with pytest.raises(VmFailedError, match="blocked"):
+        bench.run(lambda context: stop(context, "web"))
+    del site.broken["web"]
+    bench.run(lambda context: verb(context, "web"))
+    assert bench.run(lambda context: vm_status(context, "web")).status is {
+        stop: Status.STOPPED, start: Status.STARTED, disable: Status.DISABLED, remove: Status.UNDEFINED,
+    }[verb]  # fmt: skip
 
 
 def test_starting_a_failed_vm_tries_again(clock: Clock) -> None:
