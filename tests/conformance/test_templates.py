@@ -153,7 +153,7 @@ printf '%s\\n' "$FAKE_OUTPUT"
 
 
 @pytest.mark.parametrize("template", [name for name in COMMANDS if is_script(reference(name)) and name != "libvirt/write_file"])
-def test_scripts_never_run_their_values(template: str, tmp_path: Path) -> None:
+def test_a13_22_scripts_never_run_their_values(template: str, tmp_path: Path) -> None:
     """Really run, with tools that only note their arguments, no script runs, splits or expands a hostile value."""
     tools, work = tmp_path / "tools", tmp_path / "work"
     tools.mkdir()

@@ -112,7 +112,7 @@ def test_list_as_json(site: Site, shown: Any) -> None:
     ]
 
 
-def test_list_in_every_format_says_the_same(site: Site, shown: Any) -> None:
+def test_a13_27_list_in_every_format_says_the_same(site: Site, shown: Any) -> None:
     """YAML and CSV hold what JSON holds; the value format has one line per VM, the table one row."""
     site.answer = STATES
     rows = json.loads(shown("list", "-f", "json"))

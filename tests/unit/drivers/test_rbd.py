@@ -83,7 +83,7 @@ def test_clones_of_hidden_snapshots_count(rbd: Rbd, recorded: Any, answer: Any) 
     assert rbd.children("x").parse(answer(b"", 2, MISSING)) == ()
 
 
-def test_monitors_have_one_address_each(rbd: Rbd, recorded: Any, answer: Any) -> None:
+def test_a13_25_monitors_have_one_address_each(rbd: Rbd, recorded: Any, answer: Any) -> None:
     """The older protocol where there is one, the only one otherwise; IPv6 without its brackets."""
     monitors = (("192.0.2.11", 6789), ("192.0.2.12", 6789), ("192.0.2.13", 6789))
     assert rbd.monitors().parse(recorded("ceph-16.2.15/monitors.json")) == monitors

@@ -212,7 +212,7 @@ def test_vm_that_somebody_starts_again(clock: Clock, verb: Any) -> None:
 
 @pytest.mark.parametrize("command", ["create_image", "create_group"])
 @pytest.mark.parametrize("lost", [False, True])
-def test_foreign_image_of_the_same_name_survives(clock: Clock, disk: DiskImage, command: str, lost: bool) -> None:
+def test_a13_08_foreign_image_of_the_same_name_survives(clock: Clock, disk: DiskImage, command: str, lost: bool) -> None:
     """What somebody else makes with the same name in the meantime stays, also when the connection breaks at that moment."""
     site = FakeSite()
     bench = Bench(site, clock)

@@ -34,7 +34,7 @@ def with_disks(text: str, count: int, bus: str = "virtio") -> ET.Element:
         ("ide", "hda", "hdab"),
     ],
 )
-def test_device_names(bus: str, first: str, last: str) -> None:
+def test_a13_24_device_names(bus: str, first: str, last: str) -> None:
     """Disks are named as their bus has it, past the letter z too."""
     targets = [target.get("dev") for target in with_disks("<domain/>", 28, bus).iterfind("devices/disk/target")]
     assert (targets[0], targets[25], targets[26], targets[27]) == (first, first[:2] + "z", last[:2] + "aa", last)

@@ -200,6 +200,16 @@ def test_wrong_values_contact_nobody(clock: Clock, disk: DiskImage, options: dic
     assert bench.remote.connected == []
 
 
+@pytest.mark.parametrize("host", ["obs1", "hv.", "hv1|hv2", ".*", "hv1\n", '"; id; "'])
+@pytest.mark.parametrize("option", ["pinned_host", "preferred_host"])
+def test_a13_20_only_hypervisors_of_the_inventory_are_hosts(clock: Clock, disk: DiskImage, option: str, host: str) -> None:
+    """Neither an observer nor a pattern is a host to run on."""
+    bench = Bench(FakeSite(), clock)
+    with pytest.raises(UsageError, match="is no hypervisor of site test; its hypervisors are hv1, hv2"):
+        bench.run(creating(disk, settings=Settings(**{option: host})))
+    assert bench.remote.connected == []
+
+
 @pytest.mark.parametrize("name", VERBS)
 @pytest.mark.parametrize("vm", ["", "a b", "a'b", '"]|//*', "-f", "../x", "a\n", "$(id)", "x" * 300])
 def test_hostile_names_contact_nobody(clock: Clock, name: str, vm: str) -> None:

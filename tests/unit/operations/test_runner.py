@@ -44,7 +44,7 @@ def test_undo_goes_backwards_and_the_mark_is_last(clock: Clock, disk: DiskImage)
     assert outcome.site.state() == route.prepared.state()
 
 
-def test_mark_stays_when_something_cannot_be_undone(clock: Clock, disk: DiskImage) -> None:
+def test_a13_09_mark_stays_when_something_cannot_be_undone(clock: Clock, disk: DiskImage) -> None:
     """An image that cannot be removed keeps the VM marked; the message has the command to paste and the way out."""
     site = FakeSite()
     bench = Bench(site, clock)

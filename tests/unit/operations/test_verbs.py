@@ -53,7 +53,7 @@ def test_create_makes_all_that_vm_manager_would(clock: Clock, disk: DiskImage) -
     assert site.definitions == 1
 
 
-def test_create_without_giving_it_to_the_cluster(clock: Clock, disk: DiskImage) -> None:
+def test_a13_01_create_without_giving_it_to_the_cluster(clock: Clock, disk: DiskImage) -> None:
     """``--disable`` makes everything but the resource."""
     bench = Bench(FakeSite(), clock)
     assert bench.run(creating(disk, enable=False)) == VmState("web", Status.DISABLED)
@@ -85,7 +85,7 @@ def test_create_goes_images_files_cluster(clock: Clock, disk: DiskImage) -> None
     assert [name for name in dict.fromkeys(names) if name in order] == list(order)
 
 
-def test_remove_goes_cluster_files_images(clock: Clock, disk: DiskImage) -> None:
+def test_a13_11_remove_goes_cluster_files_images(clock: Clock, disk: DiskImage) -> None:
     """The CIB comes first, then files, and the images last; snapshots go before their image."""
     names = [event.name for event in journey("remove", disk, clock).commands(clock)]
     order = (
@@ -179,7 +179,7 @@ def _count(bench: Bench) -> Counter[str]:
     return Counter(host for host, commands in bench.remote.batches if commands not in WAITING and "lease_take" not in commands)
 
 
-def test_reading_costs_one_exec(clock: Clock) -> None:
+def test_a13_28_reading_costs_one_exec(clock: Clock) -> None:
     """``list`` and ``status`` take one exec on the control host, however many VMs there are."""
     site = FakeSite()
     for name in ("a", "b", "c"):

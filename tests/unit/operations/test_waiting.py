@@ -48,7 +48,7 @@ def test_failed_stop_tells_the_reason(clock: Clock) -> None:
         Bench(site, clock).run(lambda context: stop(context, "web"))
 
 
-def test_created_vm_that_does_not_start_stays(clock: Clock, disk: DiskImage) -> None:
+def test_a13_07_created_vm_that_does_not_start_stays(clock: Clock, disk: DiskImage) -> None:
     """A new VM that fails to start stays as Failed, and is not marked as unfinished."""
     site = FakeSite()
     site.broken["web"] = "start"
