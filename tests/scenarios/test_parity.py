@@ -101,7 +101,9 @@ class Story:
         self.do("stop", "-n", VM, "--force")
         self.do("remove_colocation", "--id", f"colocation-{VM}-with{VM}-a")
         self.do("remove", "-n", VM)
-        assert site.traces(VM) == [f"{VM}-{other}{part}" for other in "ab" for part in ("", "-meta", "-role")]
+        # what the other one is told beside it is no business of the VM's
+        rest = [f"{VM}-both", f"{VM}-both-0", "parity-a"]
+        assert site.traces(VM) == [f"{VM}-{other}{part}" for other in "ab" for part in ("", "-meta", "-role")] + rest
 
     def without_foreign(self, configuration: list[str]) -> list[str]:
         """Leave out the edits of somebody else."""
@@ -109,7 +111,7 @@ class Story:
 
     def clean(self) -> None:
         """Take away what was made by hand."""
-        for name in (f"{VM}-a", f"{VM}-b", "foreign"):
+        for name in (f"{VM}-both", f"{VM}-a", f"{VM}-b", "foreign"):
             self.site.on(self.site.anywhere, "cibadmin", "--delete", "--xpath", f"//*[@id='{name}']")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from vmmgr.drivers.pacemaker.cib import resources_in
+from vmmgr.drivers.pacemaker.sets import without
 from vmmgr.errors import VmMgrError
 
 if TYPE_CHECKING:
@@ -85,17 +86,23 @@ class Fragment:
         named = {name for item in self.constraints for name in resources_in(item)}
         return named - present - {vm}
 
+    def remains(self, vm: str) -> list[ET.Element]:
+        """Return what the constraints say of others without the VM, as constraints of the same ids."""
+        left = (without(item, vm) for item in self.constraints)
+        return [item for item in left if item is not None]
+
     def shared(self, vm: str) -> list[str]:
-        """Return the ids of the constraints that also bind others to each other."""
-        return [item.get("id", "") for item in self.constraints if len(resources_in(item) - {vm}) > 1]
+        """Return the ids of the constraints that say something of others too, where the VM has no part in it."""
+        return [item.get("id", "") for item in self.remains(vm)]
 
     def farewell(self, vm: str) -> list[str]:
-        """Return what to say when the VM is gone for good: which constraints with others go, and which of them others miss."""
+        """Return what to say when the VM is gone for good: which constraints with others go, and which are left to the others."""
+        shared = self.shared(vm)
         named = {item.get("id", ""): sorted(resources_in(item) - {vm}) for item in self.constraints}
-        gone = [identifier for identifier, others in named.items() if others]
+        gone = [identifier for identifier, others in named.items() if others and identifier not in shared]
         said = [f"With VM {vm} go its constraints with others: {', '.join(gone)}."] if gone else []
-        missed = [f"{identifier} ({', '.join(named[identifier])})" for identifier in self.shared(vm)]
-        return said + ([f"These bound the others to each other as well, which ends: {', '.join(missed)}."] if missed else [])
+        left = [f"{identifier} (of {', '.join(named[identifier])})" for identifier in shared]
+        return said + ([f"VM {vm} is taken out of {', '.join(left)}."] if left else [])
 
     def ids(self, vm: str) -> list[str]:
         """Return the ids to delete, constraints before the resource that they name."""
@@ -118,10 +125,11 @@ def with_target_role(primitive: ET.Element, role: str) -> ET.Element:
     return changed
 
 
-def document(primitive: ET.Element, constraints: Iterable[ET.Element]) -> str:
-    """Return the CIB document that adds a primitive with its constraints."""
+def document(primitive: ET.Element | None, constraints: Iterable[ET.Element]) -> str:
+    """Return the CIB document that adds a primitive, if there is one, with its constraints."""
     cib = ET.Element("cib")
     configuration = ET.SubElement(cib, "configuration")
-    ET.SubElement(configuration, "resources").append(primitive)
+    if primitive is not None:
+        ET.SubElement(configuration, "resources").append(primitive)
     ET.SubElement(configuration, "constraints").extend(constraints)
     return ET.tostring(cib, encoding="unicode")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vmmgr.errors import RefusedError
 from vmmgr.model import Lease, check_known_name, system_image
 from vmmgr.operations import purging
-from vmmgr.operations.fragment import Fragment
+from vmmgr.operations.fragment import Fragment, document
 from vmmgr.operations.lease import holding, lease_problems, new_lease, taking_over
 from vmmgr.operations.observation import observe
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
@@ -59,7 +59,7 @@ def remove(context: Context, name: str, *, timeout: float | None = None) -> Step
 
 
 def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[None]:
-    """Delete the VM's part of the CIB in one change."""
+    """Delete the VM's part of the CIB in one change; sets of several others go on without it."""
     refuse_unless_stopped(view, name)
     cluster = context.cluster(view.host, view.programs)
     fragment = Fragment.of(view.cib, name)
@@ -68,7 +68,9 @@ def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[No
     guards = [holding(cluster, lease), Step(cluster.assert_unchanged(view.cib))]
     if view.cib.has_failures(name):
         guards.append(Step(cluster.cleanup(name)))
-    delete = Step(cluster.delete(fragment.ids(name)), commits=True, afterwards=_finish_later(name))
+    ids, remains = fragment.ids(name), fragment.remains(name)
+    command = cluster.redefine(document(None, remains), ids, ()) if remains else cluster.delete(ids)
+    delete = Step(command, commits=True, afterwards=_finish_later(name))
     yield from change_definition(context, view, guards, delete, [], made=lambda cib: cib.primitive(name) is None)
 
 

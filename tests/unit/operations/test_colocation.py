@@ -312,12 +312,15 @@ def test_stopped_vms_need_no_yes(bench: Bench) -> None:
 
 
 def test_removing_a_vm_says_what_goes_with_it(bench: Bench) -> None:
-    """The colocations of a removed VM go with it; that those of several others hold no more is said."""
+    """Colocations of a removed VM with one other go with it, and it is taken out of those of several; one change does both."""
     add(bench, "db")
-    add(bench, "log", "db", vm="web")
+    add(bench, "log", "db")
+    definitions = bench.site.definitions
     bench.run(lambda context: remove(context, "db"))
-    assert any("colocation-web-withdb, colocation-web-withlog-db" in said for said in bench.told.said)
-    assert any(
-        "others to each other as well, which ends: colocation-web-withlog-db (log, web)" in said for said in bench.told.said
-    )
-    assert listed(bench) == {}
+    assert bench.site.definitions == definitions + 1
+    assert bench.told.said[-2:] == [
+        "With VM db go its constraints with others: colocation-web-withdb.",
+        "VM db is taken out of colocation-web-withlog-db (of log, web).",
+    ]
+    (left,) = bench.run(list_colocations)
+    assert (left.colocation.dependent, left.colocation.others) == ("web", ("log",))
