@@ -71,7 +71,7 @@ class Story:
     def play(self, folder: Path) -> None:
         """Go through all verbs that change the cluster's configuration."""
         site, host = self.site, self.site.hypervisors[1]
-        for other in "ab":
+        for other in "abc":
             site.on(site.anywhere, "cibadmin", "--create", "--scope=resources", "--xml-text", OTHERS.format(other))
         self.do(
             "create", "-n", VM, "--xml", site.domain(folder, VM, 140), "-i", site.image("tiny"), "--nostart", "--preferred-host", host,
@@ -93,9 +93,9 @@ class Story:
         self.do("disable", "-n", VM)
         assert not [item for item in self.configuration() if f'"{VM}"' in item]
         # while it is disabled, the cluster cannot have it
-        self.do("add_colocation", "-n", VM, f"{VM}-b")
+        self.do("add_colocation", "-n", VM, f"{VM}-c")
         self.do("enable", "-n", VM, "--nostart")
-        self.do("remove_colocation", "-n", VM, f"{VM}-b")
+        self.do("remove_colocation", "-n", VM, f"{VM}-c")
         assert self.without_foreign(self.configuration()) == self.without_foreign(before)
         self.do("start", "-n", VM)
         self.do("stop", "-n", VM, "--force")
@@ -103,7 +103,7 @@ class Story:
         self.do("remove", "-n", VM)
         # what the other one is told beside it is no business of the VM's
         rest = [f"{VM}-both", f"{VM}-both-0", "parity-a"]
-        assert site.traces(VM) == [f"{VM}-{other}{part}" for other in "ab" for part in ("", "-meta", "-role")] + rest
+        assert site.traces(VM) == [f"{VM}-{other}{part}" for other in "abc" for part in ("", "-meta", "-role")] + rest
 
     def without_foreign(self, configuration: list[str]) -> list[str]:
         """Leave out the edits of somebody else."""
@@ -111,7 +111,7 @@ class Story:
 
     def clean(self) -> None:
         """Take away what was made by hand."""
-        for name in (f"{VM}-both", f"{VM}-a", f"{VM}-b", "foreign"):
+        for name in (f"{VM}-both", f"{VM}-a", f"{VM}-b", f"{VM}-c", "foreign"):
             self.site.on(self.site.anywhere, "cibadmin", "--delete", "--xpath", f"//*[@id='{name}']")
 
 

@@ -264,18 +264,19 @@ def _described(there: Colocation) -> str:
 
 def _sentence(there: Colocation) -> str:
     """Say what a colocation means for its VM."""
-    others = _list(there.others)
-    if there.strength == "strong":
-        words = f"never runs where {others} runs" if there.score < 0 else f"runs only where {others} runs"
-    else:
-        words = (
-            f"runs apart from {others} where that is possible"
-            if there.score < 0
-            else f"runs with {others} where that is possible"
-        )
+    others, run = _list(there.others), "run" if len(there.others) > 1 else "runs"
+    match there.kind, there.strength:
+        case "together", "strong":
+            words = f"runs only where {others} {run}"
+        case "apart", "strong":
+            words = f"never runs where {_list(there.others, 'or')} runs"
+        case "apart", _:
+            words = f"runs apart from {others} where that is possible"
+        case _:
+            words = f"runs with {others} where that is possible"
     return f"VM {there.dependent} {words} ({there.id}, score {there.score_text})."
 
 
-def _list(names: Iterable[str]) -> str:
+def _list(names: Iterable[str], last_word: str = "and") -> str:
     *others, last = sorted(names)
-    return f"{', '.join(others)} and {last}" if others else last
+    return f"{', '.join(others)} {last_word} {last}" if others else last
