@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vmmgr.command import Command
-    from vmmgr.disks import Disks
+    from vmmgr.disks import Disks, Flattening
     from vmmgr.drivers.libvirt.host import Hypervisor
     from vmmgr.drivers.pacemaker.cib import Cib
     from vmmgr.model import Lease, Quiescence, Simulation
@@ -240,6 +240,18 @@ class StorageDriver(Driver):
     @abstractmethod
     def flatten_later(self, image: str) -> Command[None]:
         """Let the storage flatten a clone in the background; nothing happens if it has no parent."""
+
+    @abstractmethod
+    def flattening(self, images: Sequence[str]) -> Command[dict[str, Flattening | None]]:
+        """Read which of these images still depend on another one, and how far their flattening in the background is."""
+
+    @abstractmethod
+    def cancel_flatten(self, task: str) -> Command[None]:
+        """End a flattening in the background; what is copied by then stays, and the image depends on its parent as before."""
+
+    @abstractmethod
+    def assert_unused(self, images: Sequence[str], known: Sequence[str]) -> Command[None]:
+        """Fail with ``InUseError`` when anybody has one of the images open but those whose addresses are known."""
 
     @abstractmethod
     def records_put(self, vm: str, document: str) -> Command[None]:

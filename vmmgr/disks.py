@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from vmmgr.errors import UsageError
+from vmmgr.errors import UsageError, VmMgrError
 from vmmgr.model import DATA_PREFIX, system_image
 
 if TYPE_CHECKING:
@@ -28,6 +28,18 @@ class Consistency(StrEnum):
     """The guest's agent had run its freeze hooks and held the file systems still, from before the snapshot until after it."""
     CRASH = "crash"
     """As after a power cut: all disks at one instant, and what the guest had not written is not there."""
+
+
+class InUseError(VmMgrError):
+    """Somebody opened a disk that was expected to be left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flattening:
+    """The storage is copying to a clone what it shares with its parent: ``task`` is its word for it, ``progress`` 0 to 1."""
+
+    task: str
+    progress: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class Hypervisor:
         domains: The names of libvirt's domains, running or not.
         uuids: The UUIDs of those domains and of the domain XML files in /etc/pacemaker, in lower case.
         secrets: The secrets for Ceph.
+        macs: The MAC addresses in those files and domains, in lower case.
     """
 
     agents: tuple[str, ...]
@@ -45,6 +46,7 @@ class Hypervisor:
     domains: tuple[str, ...]
     uuids: tuple[str, ...]
     secrets: tuple[Secret, ...]
+    macs: tuple[str, ...] = ()
 
 
 def parse_hypervisor(result: Result) -> Hypervisor:
@@ -65,6 +67,7 @@ def parse_hypervisor(result: Result) -> Hypervisor:
         domains=tuple(found.get("domain", ())),
         uuids=tuple(uuid.lower() for uuid in found.get("uuid", ())),
         secrets=tuple(secret for text in secrets if (secret := _secret(text, result))),
+        macs=tuple(mac.lower() for mac in found.get("mac", ())),
     )
 
 

@@ -55,7 +55,6 @@ WORDS = {
     "pacemaker/lease_drop": LEASE,
     "pacemaker/lease_replace": LEASE,
     "pcs/set_meta": "{key}={value}",
-    "rbd/flatten_later": "--image-spec={pool}/{image}",
 }
 # Tools that know neither "--" nor an option for it. What they are given are ids and names of meta attributes: the names of VMs are
 # checked to begin with a letter, a digit or "_", and so do the ids of a CIB.

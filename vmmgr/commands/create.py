@@ -67,12 +67,18 @@ class Create(SiteCommand):
             self.tell(self.operate(lambda context: create(context, request)))
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add the options for how Pacemaker is to run a VM."""
-    group = parser.add_argument_group("how the cluster runs it")
+def add_settings(parser: argparse.ArgumentParser, *, inherited: bool = False) -> argparse._ArgumentGroup:
+    """Add the options for how Pacemaker is to run a VM; where they are ``inherited``, what is not given is None."""
+    title = "how the cluster runs it; what is not given is as with the source" if inherited else "how the cluster runs it"
+    group = parser.add_argument_group(title)
     group.add_argument("--pinned-host", metavar="HOST", help="run on this hypervisor only")
     group.add_argument("--preferred-host", metavar="HOST", help="run on this hypervisor if it can")
-    group.add_argument("--enable-live-migration", action="store_true", help="move it while it runs, where that can be done")
+    group.add_argument(
+        "--enable-live-migration",
+        dest="live_migration",
+        action="store_true",
+        help="move it while it runs, where that can be done",
+    )
     group.add_argument("--migration-user", metavar="USER", help="login between hypervisors; default: the site's, or root")
     group.add_argument("--stop-timeout", type=whole, default=30, metavar="SECONDS", help="for an orderly stop (30)")
     group.add_argument("--migrate-to-timeout", type=whole, default=120, metavar="SECONDS", help="for a live migration (120)")
@@ -91,17 +97,23 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             f"--pacemaker-{kind}", nargs="+", type=pair, default=[], action="extend", metavar="KEY=VALUE",
             help=f"further {kind} of the resource",
         )  # fmt: skip
+    if inherited:
+        group.add_argument(
+            "--no-live-migration", dest="live_migration", action="store_false", help="never move it while it runs"
+        )
+        names = ("live_migration", "stop_timeout", "migrate_to_timeout", "migration_downtime", "priority")
+        parser.set_defaults(**dict.fromkeys(names))
+    return group
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return what the options of ``add_settings`` say."""
     from vmmgr.operations.definition import Settings
 
-    commands = {"crmsh": options.add_crm_config_cmd, "": options.add_cluster_cmd}
     return Settings(
         pinned_host=options.pinned_host,
         preferred_host=options.preferred_host,
-        live_migration=options.enable_live_migration,
+        live_migration=options.live_migration,
         migration_user=options.migration_user,
         stop_timeout=options.stop_timeout,
         migrate_to_timeout=options.migrate_to_timeout,
@@ -110,8 +122,14 @@ def settings_of(options: argparse.Namespace) -> Settings:
         pacemaker_meta=dict(options.pacemaker_meta),
         pacemaker_params=dict(options.pacemaker_params),
         pacemaker_utilization=dict(options.pacemaker_utilization),
-        commands={tool: tuple(lines) for tool, lines in commands.items() if lines},
+        commands=commands_of(options),
     )
+
+
+def commands_of(options: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """Return the further commands by the cluster driver whose language they are in."""
+    commands = {"crmsh": options.add_crm_config_cmd, "": options.add_cluster_cmd}
+    return {tool: tuple(lines) for tool, lines in commands.items() if lines}
 
 
 def pair(text: str) -> tuple[str, str]:

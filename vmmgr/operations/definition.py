@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.errors import RefusedError, UsageError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PREFERENCE = 1000
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 # Pacemaker's meta attributes of a VM that is also a node (pacemaker-remote), and vm_manager's keys for them.
-_REMOTE = {
+REMOTE_KEYS = {
     "remote-node": "_remote_node",
     "remote-addr": "_remote_node_address",
     "remote-port": "_remote_node_port",
@@ -117,7 +117,7 @@ class Settings:
             "_pacemaker_utilization": self.pacemaker_utilization,
         }
         found = {key: text for key, text in texts.items() if text is not None}
-        found |= {key: self.remote[name] for name, key in _REMOTE.items() if name in self.remote}
+        found |= {key: self.remote[name] for name, key in REMOTE_KEYS.items() if name in self.remote}
         found |= {COMMAND_KEYS[tool]: "\n".join(lines) for tool, lines in self.commands.items() if lines}
         return found | {key: json.dumps(dict(pairs)) for key, pairs in dictionaries.items() if pairs}
 
@@ -142,8 +142,14 @@ class Settings:
         # vm_manager leaves out empty lines too
         commands = {tool: tuple(filter(str.strip, lines)) for tool, lines in texts.items()}
         values["commands"] = {tool: lines for tool, lines in commands.items() if lines}
-        values["remote"] = {name: metadata[key] for name, key in _REMOTE.items() if metadata.get(key)}
+        values["remote"] = {name: metadata[key] for name, key in REMOTE_KEYS.items() if metadata.get(key)}
         return cls(live_migration=metadata.get("_live_migration", "").lower() == "true", **values)
+
+
+def without_settings(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Leave out the metadata that are settings, and those of a VM that is a node as well."""
+    keys = {f"_{item.name}" for item in fields(Settings)} | {*REMOTE_KEYS.values(), *COMMAND_KEYS.values()}
+    return {key: text for key, text in metadata.items() if key not in keys}
 
 
 def definition(

@@ -148,14 +148,17 @@ def lay_out(context: Context, view: View, found: Survey, vm: NewVm, *, domain_xm
 
 
 def give_to_cluster(
-    context: Context, view: View, found: Survey, vm: NewVm, lease: Lease, *, first: Sequence[Step] = ()
+    context: Context, view: View, found: Survey, vm: NewVm, lease: Lease, *, first: Sequence[Step] = (), end: bool = True
 ) -> Steps[None]:
-    """Add the resource in one CIB change, and end the lease; from there on the VM stays. ``first`` is done in the same exec."""
+    """Add the resource in one CIB change; from there on the VM stays. ``first`` is done in the same exec.
+
+    The lease ends with it, unless there is more to do (``end``).
+    """
     cluster, name = context.cluster(view.host, view.programs), vm.name
     guards = [holding(cluster, lease), *first]
-    drop = Step(cluster.drop_lease(lease), commits=True)
+    rest = [Step(cluster.drop_lease(lease), commits=True)] if end else []
     if not vm.enable:
-        yield from change(Role.CONTROL, *guards, drop)
+        yield from change(Role.CONTROL, *guards, *rest)
         return
     lines = vm.settings.lines(cluster.folder)
     document = document_of(context, view, found, vm)
@@ -163,7 +166,7 @@ def give_to_cluster(
     command = cluster.redefine(document, (), lines) if lines else cluster.define(document)
     define = Step(command, commits=True, afterwards=unsure)
     guards.append(Step(cluster.assert_absent([name])))
-    yield from change_definition(context, view, guards, define, [drop], made=lambda cib: cib.primitive(name) is not None)
+    yield from change_definition(context, view, guards, define, rest, made=lambda cib: cib.primitive(name) is not None)
 
 
 def document_of(context: Context, view: View, found: Survey, vm: NewVm) -> str:

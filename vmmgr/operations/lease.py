@@ -55,6 +55,18 @@ def lease_problems(view: View, vm: str) -> list[str]:
     return [f"VM {vm} was left {words}. `vm-mgr repair -n {vm}` finishes or cleans it."]
 
 
+def refuse_while_cloned(view: View, vm: str) -> None:
+    """Refuse to touch the disks of a VM while a clone is made of them.
+
+    Raises:
+        RefusedError: One is, or was begun and not finished.
+    """
+    if problems := [
+        item for clone, lease in view.leases.items() if lease.notes.get("source") == vm for item in lease_problems(view, clone)
+    ]:
+        raise RefusedError(*problems)
+
+
 def refuse_unless_free(view: View, vm: str) -> None:
     """Refuse to go on while somebody else works on the VM.
 

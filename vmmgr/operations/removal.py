@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from vmmgr.errors import RefusedError
 from vmmgr.model import Lease, check_known_name, system_image
 from vmmgr.operations import purging
+from vmmgr.operations.flattening import forget_source
 from vmmgr.operations.fragment import Fragment, document
-from vmmgr.operations.lease import holding, lease_problems, new_lease, taking_over
+from vmmgr.operations.lease import holding, lease_problems, new_lease, refuse_while_cloned, taking_over
 from vmmgr.operations.observation import observe
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.steps import ChangeEach, Pause, Read, Role, Say, Step, change, read
@@ -42,9 +43,11 @@ def remove(context: Context, name: str, *, timeout: float | None = None) -> Step
 
     def check(view: View) -> bool:
         exists(view, name)
+        refuse_while_cloned(view, name)
         if view.more[0]:
             raise RefusedError(
-                f"The clones {', '.join(view.more[0])} still depend on the disks of VM {name}; wait until Ceph has flattened them."
+                f"The clones {', '.join(view.more[0])} still depend on the disks of VM {name}; wait until Ceph has flattened them "
+                "(`ceph rbd task list` on a machine of the site tells how far it is)."
             )
         return True
 
@@ -102,16 +105,19 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
         disks = yield from read(Role.CONTROL, context.storage.disks(name))
         return (yield from purging.finish(context, view, disks, left, lease))
     enabled = view.cib.primitive(name) is not None
-    if left.verb.endswith(("create", "remove")) and not enabled:
+    if left.verb.endswith(("create", "clone", "remove")) and not enabled:
         snapshots = yield from _unused_disks(context, view, name)
+        yield from forget_source(context, view, lease)
         yield from _erase(context, view, name, lease, snapshots)
         return f"What {left.verb} had left of VM {name} is removed."
     steps = [Step(context.cluster(view.host, view.programs).drop_lease(lease), commits=True)]
     if enabled:
         # what a disable had put aside before it was broken off
         steps.insert(0, Step(context.storage.store_remove(name)))
+    if left.verb.endswith("clone"):
+        steps = [*(Step(context.storage.flatten_later(image)) for image in view.images_of(name)), *steps]
     yield from change(Role.CONTROL, *steps)
-    if left.verb.endswith("create") or not enabled:
+    if left.verb.endswith(("create", "clone")) or not enabled:
         return f"The {left.verb} of VM {name} had come to its end; only its mark was left."
     return f"The {left.verb} of VM {name} had not begun to take it out of the cluster; it stays, and may be stopped."
 

@@ -52,6 +52,7 @@ def test_a_domain_can_be_called_anything(answer: Any, name: str) -> None:
 def test_uuids_are_compared_in_lower_case(answer: Any) -> None:
     """A UUID written in capitals is the same one."""
     assert parse_hypervisor(answer(f"uuid {UUIDS[0].upper()}\n")).uuids == UUIDS[:1]
+    assert parse_hypervisor(answer("mac 52:54:00:AA:00:01\n")).macs == ("52:54:00:aa:00:01",)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ class CephCommands(SnapshotCommands):
             raise ExitError(39, "rbd: image has snapshots - these must be deleted with 'rbd snap purge'")
         if any(arguments[1] in members for members in self.site.groups.values()):
             raise ExitError(31, "rbd: error: image belongs to a group")
+        self._drop_parent(image)
         del self.site.images[arguments[1]]
 
     def do_create_group(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:

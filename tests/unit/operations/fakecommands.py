@@ -38,11 +38,13 @@ _SAMPLE = {
     "vm": "x", "token": "t", "ids": ["i"], "tools": ["crm"], "admin_epoch": "0", "epoch": "0", "pool": "p", "image": "i",
     "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
     "usage": "no", "keys": ["k"], "mode": "change", "words": ["w"], "seconds": 20, "freeze": "yes", "pause": "no",
+    "snapshot": "s", "images": ["i"], "known": "",
 }  # fmt: skip
 _SCRIPTS = (
     "libvirt/quiesce", "libvirt/release", "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
     "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
     "crmsh/redefine", "pcs/define", "pcs/delete", "pcs/redefine", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
+    "rbd/assert_unused", "rbd/flatten_later", "rbd/flattening", "rbd/remove_snapshot",
     "rbd/import_diff", "rbd/remove_group", "rbd/remove_image", "rbd/set_metadata", "rbd/store_get", "rbd/store_remove",
 )  # fmt: skip
 TEMPLATE_OF = {RENDERER.argv(name, **_SAMPLE)[2]: name.split("/")[1] for name in _SCRIPTS}
@@ -340,14 +342,13 @@ _PLAIN = {
     ("rbd", "status"): "watchers",
     ("rbd", "snap", "ls"): "snapshots",
     ("rbd", "snap", "create"): "create_snapshot",
-    ("rbd", "snap", "rm"): "remove_snapshot",
     ("rbd", "snap", "rollback"): "rollback_snapshot",
     ("rbd", "group", "snap", "create"): "create_group_snapshot",
     ("rbd", "group", "snap", "rm"): "remove_group_snapshot",
     ("rbd", "group", "snap", "rollback"): "rollback_group_snapshot",
     ("rbd", "clone"): "clone_image",
     ("rbd", "flatten"): "flatten",
-    ("ceph", "rbd", "task", "add", "flatten"): "flatten_later",
+    ("ceph", "rbd", "task", "cancel"): "cancel_flatten",
     ("rbd", "rename"): "rename_image",
     ("rbd", "snap", "purge"): "purge_snapshots",
     ("rbd", "snap", "unprotect"): "unprotect",

@@ -101,6 +101,8 @@ class FakeSite:
         self.group_snapshots: dict[str, dict[str, str]] = {}
         self.snapshot_ids = 3
         self.agents: set[str] = set()
+        self.flattening: dict[str, float] = {}
+        self.slow_manager = False
         self.store: dict[str, str] = {}
         self.runs: dict[str, Run] = {}
         self.seconds = 0.0
@@ -174,7 +176,7 @@ class FakeSite:
                     image.size,
                     image.data,
                     dict(image.metadata),
-                    [item.described() for item in image.snapshots],
+                    [item.described() for item in image.snapshots if not without or without not in item.name],
                     image.parent,
                 )
                 for name, image in self.images.items()

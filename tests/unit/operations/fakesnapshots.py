@@ -80,7 +80,10 @@ class SnapshotCommands:
         self.site.take(options["image"], options["snap"])
 
     def do_remove_snapshot(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        self._remove(options["image"], self._own(options))
+        _pool, name, snapshot = arguments
+        image = self.site.images.get(name)
+        if image and (item := image.snapshot(snapshot)):
+            self._remove(name, item)
 
     def do_rollback_snapshot(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         snapshot = self._own(options)
@@ -127,15 +130,49 @@ class SnapshotCommands:
         self._flatten(options["image"])
 
     def do_flatten_later(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        """Ceph's manager is very fast here."""
-        image = options["image-spec"].partition("/")[2]
-        if image not in self.site.images or self.site.images[image].parent is None:
-            raise ExitError(2, f"Error ENOENT: [errno 2] RBD image not found (Image rbd/{image} does not have a parent)")
-        self._flatten(image)
+        """Ceph's manager copies at once, or if it is slow, a fifth at each look."""
+        image = arguments[1]
+        if image in self.site.images and self.site.images[image].parent is not None:
+            if self.site.slow_manager:
+                self.site.flattening.setdefault(image, 0.0)
+            else:
+                self._flatten(image)
+
+    def do_flattening(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        for image, progress in list(self.site.flattening.items()):
+            self.site.flattening[image] = progress + 0.2
+            if image not in self.site.images or progress > 0.9:
+                del self.site.flattening[image]
+                if image in self.site.images:
+                    self._flatten(image)
+        tasks = [
+            {
+                "id": f"task-{image}",
+                "refs": {"action": "flatten", "pool_name": "rbd", "image_name": image},
+                "progress": progress,
+            }
+            for image, progress in self.site.flattening.items()
+        ]
+        images = [name for name in arguments[1:] if name in self.site.images]
+        return "\n".join([json.dumps(tasks), *(name for name in images if self.site.images[name].parent)]) + "\n"
+
+    def do_cancel_flatten(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        self.site.flattening.pop(options["task-id"].removeprefix("task-"), None)
+
+    def do_assert_unused(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        _pool, known, *images = arguments
+        for image in images:
+            for address in self._image({"image": image}).watchers:
+                if address not in known.split():
+                    raise ExitError(75, f"{image} was opened by {address}")
 
     def _flatten(self, clone: str) -> None:
-        image = self.site.images[clone]
-        assert image.parent is not None
+        self._drop_parent(self.site.images[clone])
+
+    def _drop_parent(self, image: Image) -> None:
+        """Let an image depend on no other one; Ceph then removes a snapshot from its trash that no clone needs any more."""
+        if image.parent is None:
+            return
         (parent, number), image.parent = image.parent, None
         parents = self.site.images[parent]
         still = any(other.parent == (parent, number) for other in self.site.images.values())

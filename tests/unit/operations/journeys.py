@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from fakeremote import Event, Fault, Killed
 from fakesite import FakeSite
-from workbench import Bench, add_vm, constrain, creating
+from workbench import DOMAIN, Bench, add_vm, constrain, creating
 
 from vmmgr.errors import VmMgrError
+from vmmgr.operations.clone import clone
+from vmmgr.operations.cloneplan import CloneRequest
 from vmmgr.operations.colocation import add_colocation, remove_colocation
+from vmmgr.operations.inheritance import Wishes
 from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.metadata import set_metadata, unset_metadata
 from vmmgr.operations.purging import purge, remove_snapshot
@@ -29,8 +32,7 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 JOURNEYS = (
-    "create", "create stopped", "create disabled", "start", "stop", "disable", "enable", "enable metadata", "remove",
-    "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
+    "create", "create stopped", "create disabled", "clone", "clone paused", "clone disabled", "start", "stop", "disable", "enable", "enable metadata", "remove", "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
     "remove_colocation", "remove_colocation disabled",
     "create_snapshot", "create_snapshot compatible", "create_snapshot disabled", "remove_snapshot", "remove_snapshot foreign", "purge",
 )  # fmt: skip
@@ -80,13 +82,28 @@ class Journey:
         return outcome.bench.remote.log
 
 
+def cloning(
+    source: str = "src", *, pause: bool = False, full: bool = False, enable: bool = True, start: bool = True, **wishes: Any
+) -> Callable[[Context], Steps[Any]]:
+    """Return the operation that clones a VM to ``web``."""
+    request = CloneRequest(source, "web", Wishes(**wishes), pause, full, enable, start)
+    return lambda context: clone(context, request)
+
+
 def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Journey:
     """Prepare a site for a verb."""
     site = FakeSite(tool)
     site.delay = 0  # waiting has tests of its own
     add_vm(site, "db")
     verb, _, kind = name.partition(" ")
-    if verb != "create":
+    if verb == "clone":
+        add_vm(site, "src", disks=2, running=kind == "paused", priority=4, preferred_host="hv2")
+        site.images["system_src"].metadata |= {
+            "owner": "ann",
+            "_remote_node": "src-node",
+            "_crm_config_cmd": "location x src 1: hv1",
+        }
+    elif verb != "create":
         add_vm(site, "web", disks=2, running=verb != "start", enabled=kind not in {"metadata", "disabled"}, stop_timeout=90)
     if verb in {"disable", "enable", "remove", "remove_colocation"} and kind not in {"metadata", "disabled"}:
         constrain(site, COLOCATION)
@@ -108,6 +125,7 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Jour
         Bench(site, clock).run(lambda context: create_snapshot(context, SnapshotRequest("web", "new", compatible=True)))
     operations: dict[str, Callable[[Context], Steps[Any]]] = {
         "create": creating(disk, disks=2, enable=kind != "disabled", start=kind != "stopped"),
+        "clone": cloning("src", base_xml=DOMAIN, pause=kind == "paused", enable=kind != "disabled"),
         "start": lambda context: start(context, "web"),
         "stop": lambda context: stop(context, "web"),
         "disable": lambda context: disable(context, "web"),

@@ -1,0 +1,120 @@
+"""Clones on real sites: machines of their own, on the data of one instant, whose sources are as before."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from tests.scenarios.site import status, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.scenarios.site import LabSite
+
+RUN_ON = ("crmsh-root", "pcs-hardened")
+
+
+def traits(site: LabSite, vm: str) -> tuple[str | None, str | None]:
+    """Return the UUID and the MAC address with which a VM runs."""
+    root = ET.fromstring(site.on(site.runs_on(vm)[0], "virsh", "dumpxml", vm))
+    mac = root.find("devices/interface/mac")
+    assert mac is not None
+    return root.findtext("uuid"), mac.get("address")
+
+
+def parts(site: LabSite, vm: str) -> dict[str, Any]:
+    """Return all of a VM that a clone must leave as it is."""
+    configuration = site.cib().find("configuration")
+    assert configuration is not None
+    names = [item for item in configuration.iter() if vm in (item.get("id"), item.get("rsc"))]
+    return {
+        "cib": [ET.tostring(item) for item in names],
+        "group": site.rbd("group", "image", "ls", vm),
+        "metadata": site.metadata(vm),
+        "files": site.files(vm),
+        "snapshots": {image: site.rbd("snap", "ls", "--all", image) for image in (f"system_{vm}", f"data_{vm}_0")},
+    }
+
+
+def sums(site: LabSite, vm: str) -> list[str]:
+    """Return the checksums of a VM's disks."""
+    script = 'for image; do rbd --no-progress export "$image" - | sha256sum; done'
+    return site.on(site.anywhere, "sh", "-c", script, "sh", f"system_{vm}", f"data_{vm}_0").split()[::2]
+
+
+def test_clones(site: LabSite, vm: str, tmp_path: Path) -> None:
+    """A VM with two disks is cloned while it is stopped and while it runs, and a clone is cloned; all can run at once."""
+    second, third = f"{vm}2", f"{vm}_3"
+    xml, tiny = site.domain(tmp_path, vm, 107), site.image("tiny")
+    site.done(
+        "create", "-n", vm, "--xml", xml, "-i", tiny, "--additional-disk", tiny, "--nostart", "--priority", "7",
+        "--preferred-host", site.hypervisors[1], "--metadata", "owner=ann",
+    )  # fmt: skip
+    try:
+        from_stopped(site, vm, second)
+        site.done("start", "-n", vm)
+        from_running(site, vm, second, third)
+    finally:
+        for clone in (third, second):
+            if site.traces(clone):
+                site.vm_mgr("repair", "-n", clone, "--force")
+                site.discard(clone)
+    site.discard(vm)
+    assert site.traces(vm) == []
+
+
+def from_stopped(site: LabSite, vm: str, clone: str) -> None:
+    """Clone a stopped VM; the copies are bit for bit those of the source, and nothing is left on it."""
+    before = parts(site, vm)
+    site.done("clone", "-n", vm, "--dst_name", clone, "--disable", "--full", "--metadata", "owner=bob")
+    assert parts(site, vm) == before
+    assert sums(site, clone) == sums(site, vm)
+    assert status(site, clone) == ("Disabled", None)
+    metadata = site.metadata(clone)
+    assert (metadata["owner"], metadata["_priority"], metadata["_preferred_host"]) == ("bob", "7", site.hypervisors[1])
+    assert "parent" not in site.rbd("info", f"data_{clone}_0")
+    refused = site.vm_mgr("clone", "-n", vm, "--dst_name", clone)
+    assert (refused.code, "exists already" in refused.err) == (3, True)
+    site.discard(clone)
+    assert site.traces(clone) == []
+
+
+def from_running(site: LabSite, vm: str, second: str, third: str) -> None:
+    """Clone a running VM, and that clone while Ceph may still copy it: three machines run at the same time."""
+    before = parts(site, vm)
+    refused = site.vm_mgr("clone", "-n", vm, "--dst_name", second)
+    assert (refused.code, "--pause" in refused.err) == (3, True)
+    site.done("clone", "-n", vm, "--dst_name", second, "--pause", "--clear_constraint")
+    assert "_preferred_host" not in site.metadata(second)
+    assert [site.on(site.runs_on(vm)[0], "virsh", "domstate", vm).strip(), *status(site, second)[:1]] == ["running", "Started"]
+    site.done("clone", "-n", second, "--dst_name", third, "--pause", "--nostart")
+    site.done("start", "-n", third)
+    assert len({trait for name in (vm, second, third) for trait in traits(site, name)}) == 6
+    until(lambda: all("parent" not in site.rbd("info", f"system_{clone}") for clone in (second, third)), 120, "Ceph has copied")
+    until(lambda: parts(site, vm) == before, 30, "the source is as before")
+
+
+def test_a_lost_workstation_leaves_a_clone_to_be_repaired(site: LabSite, vm: str, tmp_path: Path) -> None:
+    """A clone that was killed is marked, keeps its source from being removed, and is cleaned with all that it left there."""
+    clone = f"{vm}_c"
+    site.done("create", "-n", vm, "--xml", site.domain(tmp_path, vm, 108), "-i", site.image("tiny"), "--disable")
+    process = site.start_vm_mgr("clone", "-n", vm, "--dst_name", clone)
+    until(
+        lambda: any(clone in item.get("id", "") for item in site.cib().iter("cluster_property_set")), 60, "the clone is marked"
+    )
+    process.kill()
+    process.communicate()
+    refused = site.vm_mgr("remove", "-n", vm)
+    assert refused.code == 3, refused.err
+    assert "clone by" in refused.err or "still depend" in refused.err
+    site.done("repair", "-n", clone, "--force")
+    listed = json.loads(site.done("list", "-f", "json").out)
+    assert all(row["Details"] == "" for row in listed if row["Name"] in (vm, clone))
+    if site.traces(clone):  # it had come to its end
+        until(lambda: not site.rbd("snap", "ls", "--all", f"system_{vm}"), 60, "Ceph has copied")
+        site.discard(clone)
+    assert site.rbd("snap", "ls", "--all", f"system_{vm}") == []
+    assert site.traces(clone) == []
+    site.done("remove", "-n", vm)

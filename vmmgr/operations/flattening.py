@@ -1,0 +1,58 @@
+"""Clones share data with the disks that they were made of, until Ceph has copied it: what to do about that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmmgr.operations.lease import holding
+from vmmgr.operations.steps import Pause, Role, Say, Step, change, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vmmgr.disks import Flattening
+    from vmmgr.model import Lease
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.observation import View
+    from vmmgr.operations.steps import Steps
+
+# Seconds between two looks: short at first, for a small disk is copied in a moment.
+_FIRST, _LONGEST, _GROWTH = 0.5, 10.0, 1.5
+# Looks in a row at which Ceph does nothing about an image before it is copied in the foreground: its manager may be restarting.
+_GIVEN_UP = 3
+
+
+def flattened(context: Context, images: Sequence[str]) -> Steps[None]:
+    """Wait until these images depend on no other ones; what Ceph does not copy in the background is copied now.
+
+    Raises:
+        CommandFailedError: It cannot be copied.
+    """
+    interval, idle, told = _FIRST, 0, -1
+    while dependent := (yield from read(Role.CONTROL, context.storage.flattening(images))):
+        idle = idle + 1 if not any(dependent.values()) else 0
+        if idle == _GIVEN_UP:
+            for image in dependent:
+                yield Say(f"Copying the data of {image}.")
+                yield from change(Role.CONTROL, Step(context.storage.flatten(image)))
+            continue
+        percent = _percent(images, dependent)
+        if percent // 10 > told // 10:
+            told = percent
+            yield Say(f"Copying the data: {percent} %.")
+        if not (yield Pause(interval)):
+            return
+        interval = min(interval * _GROWTH, _LONGEST)
+
+
+def forget_source(context: Context, view: View, lease: Lease) -> Steps[None]:
+    """Remove the snapshots of the source that a clone was to be made of, as the lease notes them."""
+    source, snapshot = lease.notes.get("source"), lease.notes.get("snapshot")
+    if source and snapshot:
+        steps = [Step(context.storage.remove_snapshot(image, snapshot)) for image in view.images_of(source)]
+        yield from change(Role.CONTROL, holding(context.cluster(view.host, view.programs), lease), *steps)
+
+
+def _percent(images: Sequence[str], dependent: dict[str, Flattening | None]) -> int:
+    missing = sum(1.0 - (task.progress if task else 0.0) for task in dependent.values())
+    return round(100 * (1 - missing / len(images)))
