@@ -54,8 +54,18 @@ def test_together_and_apart(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert colocations(site) == {}
     site.on(site.anywhere, "cibadmin", "--delete", "--xpath", f"//rsc_location[@rsc='{place}']")
     site.on(site.anywhere, "cibadmin", "--delete", "--xpath", f"//primitive[@id='{place}']")
+    # a failure that Pacemaker has counted goes with its VM
+    site.on(site.anywhere, "crm_resource", "--fail", "--resource", other, "--node", host)
+    until(lambda: failures(site, other), 60, "the failure is counted")
     site.done("remove", "-n", other)
+    assert failures(site, other) == []
     site.discard(vm)
+
+
+def failures(site: LabSite, vm: str) -> list[str]:
+    """Return what Pacemaker remembers of a VM's failures."""
+    names = [pair.get("name", "") for pair in site.cib().iterfind("status//nvpair")]
+    return [name for name in names if name.startswith((f"fail-count-{vm}#", f"last-failure-{vm}#"))]
 
 
 def dummy(name: str) -> str:

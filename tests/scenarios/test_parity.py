@@ -97,8 +97,9 @@ class Story:
         self.do("enable", "-n", VM, "--nostart")
         self.do("remove_colocation", "-n", VM, f"{VM}-c")
         assert self.without_foreign(self.configuration()) == self.without_foreign(before)
-        self.do("start", "-n", VM)
-        self.do("stop", "-n", VM, "--force")
+        # the ticket and the order are in the way, so that nothing has to be waited for
+        self.do("start", "-n", VM, "--no-wait")
+        self.do("stop", "-n", VM)
         self.do("remove_colocation", "--id", f"colocation-{VM}-with{VM}-a")
         self.do("remove", "-n", VM)
         # what the other one is told beside it is no business of the VM's
