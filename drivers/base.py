@@ -238,8 +238,8 @@ class StorageDriver(Driver):
         """Copy what a clone shares with its parent, and end when it depends on it no more; fail if it has no parent."""
 
     @abstractmethod
-    def flatten_later(self, image: str) -> Command[None]:
-        """Let the storage flatten a clone in the background; nothing happens if it has no parent."""
+    def flatten_later(self, image: str) -> Command[str]:
+        """Let the storage flatten a clone in the background; nothing happens if it has no parent [why it will not; mostly empty]."""
 
     @abstractmethod
     def flattening(self, images: Sequence[str]) -> Command[dict[str, Flattening | None]]:

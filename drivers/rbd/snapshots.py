@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from vmmgr.command import Command, CommandFailedError, succeeded
+from vmmgr.command import Command, CommandFailedError, succeeded, text_of
 from vmmgr.disks import Flattening, InUseError
 from vmmgr.drivers.rbd.commands import READ, STREAM, RbdCommands, done_or_absent
 
@@ -45,8 +45,9 @@ class RbdSnapshots(RbdCommands):
     def flatten(self, image: str) -> Command[None]:
         return self._change("flatten", image=image, timeout=STREAM)
 
-    def flatten_later(self, image: str) -> Command[None]:
-        return self._change("flatten_later", image=image)
+    def flatten_later(self, image: str) -> Command[str]:
+        argv = self.renderer.argv("rbd/flatten_later", pool=self.pool, image=image)
+        return Command(argv, lambda result: text_of(result).strip(), changes=True, foretold="")
 
     def flattening(self, images: Sequence[str]) -> Command[dict[str, Flattening | None]]:
         argv = self.renderer.argv("rbd/flattening", pool=self.pool, images=images)

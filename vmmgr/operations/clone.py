@@ -6,12 +6,11 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmmgr.command import CommandFailedError
 from vmmgr.errors import VmMgrError
 from vmmgr.model import Quiescence, Status, VmState
 from vmmgr.operations.cloneplan import CloneRequest, Plan, check_wishes, make_plan
 from vmmgr.operations.flattening import flattened
-from vmmgr.operations.layout import NewVm, file_step, give_to_cluster, group_steps
+from vmmgr.operations.layout import file_step, give_to_cluster, group_steps
 from vmmgr.operations.lease import holding, new_lease, taking
 from vmmgr.operations.observation import look_again
 from vmmgr.operations.retrying import with_fresh_view
@@ -48,7 +47,6 @@ def clone(context: Context, request: CloneRequest) -> Steps[VmState]:
 
     view, found, plan, lease = yield from with_fresh_view(prepare)
     yield from _copy(context, view, found, plan, lease)
-    yield from _end(context, view, plan.vm, lease)
     state = VmState(request.name, Status.STOPPED if request.enable else Status.DISABLED)
     if request.enable and request.start:
         view = replace(view, groups=view.groups | {request.name}, images=view.images.union(plan.vm.images))
@@ -92,7 +90,15 @@ def _copy(context: Context, view: View, found: Survey, plan: Plan, lease: Lease)
     if obsolete := sorted(old.keys() - metadata.keys()):
         steps.append(Step(storage.unset_metadata(vm.images[0], obsolete)))
     steps += group_steps(context, vm, {key: text for key, text in metadata.items() if old.get(key) != text})
-    yield from give_to_cluster(context, view, found, vm, lease, first=steps, end=False)
+    later = f"`vm-mgr repair -n {vm.name}` does what is left to do."
+    flatten = [Step(storage.flatten_later(image), commits=True, afterwards=later) for image in vm.images]
+    *complaints, _ = yield from give_to_cluster(context, view, found, vm, lease, first=steps, rest=flatten)
+    if left := [image for image, complaint in zip(vm.images, complaints, strict=True) if complaint]:
+        yield Say(
+            f"Ceph does not copy the data of {', '.join(left)} in the background, so VM {vm.name} goes on depending on the disks of "
+            f"VM {plan.disks.vm} until you run `rbd flatten` for it on a machine of the site. {' '.join(filter(None, complaints))}",
+            warning=True,
+        )
 
 
 def _held_still(context: Context, node: str, source: str, take: list[Step]) -> Steps[None]:
@@ -109,19 +115,3 @@ def _held_still(context: Context, node: str, source: str, take: list[Step]) -> S
     if ended is not began and not paused_by_others:
         raise VmMgrError(f"VM {source} did not hold still until all of its disks were taken on {node}. Try again.")
     yield Say(f"VM {source} was {began} for a moment.")
-
-
-def _end(context: Context, view: View, vm: NewVm, lease: Lease) -> Steps[None]:
-    """Have Ceph copy the data in the background, and end the lease."""
-    drop = Step(context.cluster(view.host, view.programs).drop_lease(lease), commits=True)
-    later = f"`vm-mgr repair -n {vm.name}` does what is left to do."
-    flatten = [Step(context.storage.flatten_later(image), commits=True, afterwards=later) for image in vm.images]
-    try:
-        yield from change(Role.CONTROL, *flatten, drop)
-    except CommandFailedError as error:
-        yield Say(
-            f"Ceph does not copy the data of VM {vm.name} in the background, so it goes on depending on the disks of its source "
-            f"until you run `rbd flatten` for {', '.join(vm.images)} on a machine of the site. {error}",
-            warning=True,
-        )
-        yield from change(Role.CONTROL, drop)

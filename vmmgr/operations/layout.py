@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vmmgr.errors import UsageError
 from vmmgr.model import check_new_name, system_image
@@ -148,25 +148,31 @@ def lay_out(context: Context, view: View, found: Survey, vm: NewVm, *, domain_xm
 
 
 def give_to_cluster(
-    context: Context, view: View, found: Survey, vm: NewVm, lease: Lease, *, first: Sequence[Step] = (), end: bool = True
-) -> Steps[None]:
-    """Add the resource in one CIB change; from there on the VM stays. ``first`` is done in the same exec.
+    context: Context,
+    view: View,
+    found: Survey,
+    vm: NewVm,
+    lease: Lease,
+    *,
+    first: Sequence[Step] = (),
+    rest: Sequence[Step] = (),
+) -> Steps[list[Any]]:
+    """Add the resource in one CIB change, and end the lease; from there on the VM stays.
 
-    The lease ends with it, unless there is more to do (``end``).
+    ``first`` is done in the same exec, and after the change ``rest``, whose values are returned.
     """
     cluster, name = context.cluster(view.host, view.programs), vm.name
     guards = [holding(cluster, lease), *first]
-    rest = [Step(cluster.drop_lease(lease), commits=True)] if end else []
+    rest = [*rest, Step(cluster.drop_lease(lease), commits=True)]
     if not vm.enable:
-        yield from change(Role.CONTROL, *guards, *rest)
-        return
+        return (yield from change(Role.CONTROL, *guards, *rest))[len(guards) :]
     lines = vm.settings.lines(cluster.folder)
     document = document_of(context, view, found, vm)
     unsure = f"`vm-mgr repair -n {name}` finds out whether the cluster has taken VM {name}, and finishes or cleans it."
     command = cluster.redefine(document, (), lines) if lines else cluster.define(document)
     define = Step(command, commits=True, afterwards=unsure)
     guards.append(Step(cluster.assert_absent([name])))
-    yield from change_definition(context, view, guards, define, rest, made=lambda cib: cib.primitive(name) is not None)
+    return (yield from change_definition(context, view, guards, define, rest, made=lambda cib: cib.primitive(name) is not None))
 
 
 def document_of(context: Context, view: View, found: Survey, vm: NewVm) -> str:

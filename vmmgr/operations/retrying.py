@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vmmgr.command import CommandFailedError
 from vmmgr.drivers.pacemaker.driver import ConflictError
@@ -56,8 +56,10 @@ def from_view(context: Context, view: View, attempt: Callable[[View], Steps[T]])
 
 def change_definition(
     context: Context, view: View, guards: list[Step], decisive: Step, rest: list[Step], *, made: Callable[[Cib], bool]
-) -> Steps[None]:
+) -> Steps[list[Any]]:
     """Make the one change of definition; when its answer is a failure or does not come, look whether it was made.
+
+    Returns the values of ``rest``.
 
     Args:
         context: The site.
@@ -68,7 +70,8 @@ def change_definition(
         made: Tells it from the configuration.
     """
     try:
-        yield from change(Role.CONTROL, *guards, decisive, *rest)
+        values = yield from change(Role.CONTROL, *guards, decisive, *rest)
+        return values[len(guards) + 1 :]
     except (CommandFailedError, ConnectionLostError) as error:
         try:
             now = yield from look_again(context, view)
@@ -77,4 +80,4 @@ def change_definition(
         if not made(now.cib):
             raise
         commit = Step(context.reader.cib(), commits=True, afterwards=decisive.afterwards)
-        yield from change(Role.CONTROL, commit, *rest)
+        return (yield from change(Role.CONTROL, commit, *rest))[1:]

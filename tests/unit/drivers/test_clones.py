@@ -49,16 +49,21 @@ def run(command: Command[Any], folder: Path, **tools: str) -> subprocess.Complet
     return subprocess.run(command.argv, check=False, capture_output=True, env={"PATH": f"{folder}:/usr/bin:/bin"})
 
 
-@pytest.mark.parametrize("method", ["remove_snapshot", "flatten_later"])
-def test_what_is_gone_is_as_good_as_done(rbd: Rbd, tmp_path: Path, method: str) -> None:
+def test_a_snapshot_that_is_gone_is_as_good_as_removed(rbd: Rbd, tmp_path: Path) -> None:
     """Taking away what is not there succeeds, so that what follows in the same exec is run; a refusal stays one."""
-    command: Command[None] = rbd.remove_snapshot("i", "s") if method == "remove_snapshot" else rbd.flatten_later("i")
     for code, expected in ((0, 0), (2, 0), (16, 16), (22, 22)):
-        script = f"echo nothing; echo protected >&2; exit {code}"
-        done = run(command, tmp_path, rbd=script, ceph=script)
+        done = run(rbd.remove_snapshot("i", "s"), tmp_path, rbd=f"echo nothing; echo protected >&2; exit {code}")
         assert done.returncode == expected
         assert done.stdout == b""
         assert (b"protected" in done.stderr) is (expected != 0)
+
+
+@pytest.mark.parametrize(("code", "complaint"), [(0, ""), (2, ""), (22, "exit code 22: no valid command found")])
+def test_a_clone_that_is_not_flattened_is_told(rbd: Rbd, tmp_path: Path, answer: Any, code: int, complaint: str) -> None:
+    """What Ceph's manager refuses is no failure, so that what follows in the same exec is run."""
+    done = run(rbd.flatten_later("i"), tmp_path, ceph=f"echo no valid command found >&2; exit {code}")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rbd.flatten_later("i").parse(answer(done.stdout)) == complaint
 
 
 def test_how_far_ceph_is(rbd: Rbd, answer: Any) -> None:

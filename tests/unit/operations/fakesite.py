@@ -102,7 +102,7 @@ class FakeSite:
         self.snapshot_ids = 3
         self.agents: set[str] = set()
         self.flattening: dict[str, float] = {}
-        self.slow_manager = False
+        self.slow_manager = self.manager_gone = False
         self.store: dict[str, str] = {}
         self.runs: dict[str, Run] = {}
         self.seconds = 0.0

@@ -129,14 +129,17 @@ class SnapshotCommands:
             raise ExitError(22, "rbd: flatten error: (22) Invalid argument")
         self._flatten(options["image"])
 
-    def do_flatten_later(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+    def do_flatten_later(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         """Ceph's manager copies at once, or if it is slow, a fifth at each look."""
         image = arguments[1]
+        if self.site.manager_gone:
+            return "exit code 22: Error EINVAL: no valid command found"
         if image in self.site.images and self.site.images[image].parent is not None:
             if self.site.slow_manager:
                 self.site.flattening.setdefault(image, 0.0)
             else:
                 self._flatten(image)
+        return ""
 
     def do_flattening(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         for image, progress in list(self.site.flattening.items()):

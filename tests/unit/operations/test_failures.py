@@ -164,8 +164,6 @@ def test_fault_at_every_command(clock: Clock, disk: DiskImage, name: str, tool: 
             continue  # what changes nothing cannot do so late
         if fault == FAIL_LATE and event.name in EXCLUSIVE:
             continue  # Ceph's "exists already" is taken at its word, so that nobody else's image is removed
-        if event.name == "flatten_later" and fault.kind in {"fail", "late"}:
-            continue  # the clone stays, and the user is warned: see the tests of clone
         outcome = route.run(clock, {index: fault})
         judge(route, outcome, ends, f"{fault} at {index}, {event}")
         if fault.kind == "fail" and outcome.error:
