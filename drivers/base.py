@@ -246,10 +246,6 @@ class StorageDriver(Driver):
         """Read which of these images still depend on another one, and how far their flattening in the background is."""
 
     @abstractmethod
-    def cancel_flatten(self, task: str) -> Command[None]:
-        """End a flattening in the background; what is copied by then stays, and the image depends on its parent as before."""
-
-    @abstractmethod
     def assert_unused(self, images: Sequence[str], known: Sequence[str]) -> Command[None]:
         """Fail with ``InUseError`` when anybody has one of the images open but those whose addresses are known."""
 

@@ -53,9 +53,6 @@ class RbdSnapshots(RbdCommands):
         argv = self.renderer.argv("rbd/flattening", pool=self.pool, images=images)
         return Command(argv, lambda result: _flattening(result, self.pool), timeout=READ)
 
-    def cancel_flatten(self, task: str) -> Command[None]:
-        return self._change("cancel_flatten", task=task)
-
     def assert_unused(self, images: Sequence[str], known: Sequence[str]) -> Command[None]:
         argv = self.renderer.argv("rbd/assert_unused", pool=self.pool, images=images, known=" ".join(known))
         return Command(argv, _unused, timeout=READ)

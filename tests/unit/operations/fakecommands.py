@@ -348,7 +348,6 @@ _PLAIN = {
     ("rbd", "group", "snap", "rollback"): "rollback_group_snapshot",
     ("rbd", "clone"): "clone_image",
     ("rbd", "flatten"): "flatten",
-    ("ceph", "rbd", "task", "cancel"): "cancel_flatten",
     ("rbd", "rename"): "rename_image",
     ("rbd", "snap", "purge"): "purge_snapshots",
     ("rbd", "snap", "unprotect"): "unprotect",

@@ -159,9 +159,6 @@ class SnapshotCommands:
         images = [name for name in arguments[1:] if name in self.site.images]
         return "\n".join([json.dumps(tasks), *(name for name in images if self.site.images[name].parent)]) + "\n"
 
-    def do_cancel_flatten(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        self.site.flattening.pop(options["task-id"].removeprefix("task-"), None)
-
     def do_assert_unused(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         _pool, known, *images = arguments
         for image in images:
