@@ -161,6 +161,10 @@ class StorageDriver(Driver):
         """Give an image another name; fail if there is one of that name. It stays in its group."""
 
     @abstractmethod
+    def rename_group(self, group: str, destination: str) -> Command[None]:
+        """Give a group another name; fail if there is one of that name. Its images and snapshots stay."""
+
+    @abstractmethod
     def disks(self, vm: str, *, usage: bool = False) -> Command[Disks]:
         """Read all about the disks of a VM; it has none when there are no images of its name and no group.
 

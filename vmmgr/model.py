@@ -17,6 +17,10 @@ _NEW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 # Existing VMs may have been named by other tools; these characters can neither break out of an XPath nor out of a path.
 _KNOWN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+@-]{0,254}")
 
+# What the images and the group of a VM are called besides while it is being replaced: the old ones put aside, the new ones waiting.
+OLD_PREFIX = "vm-mgr-old."
+NEW_PREFIX = "vm-mgr-new."
+
 SYSTEM_PREFIX = "system_"
 DATA_PREFIX = "data_"
 

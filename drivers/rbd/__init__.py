@@ -57,6 +57,9 @@ class Rbd(RbdSnapshots):
     def rename_image(self, image: str, destination: str) -> Command[None]:
         return self._change("rename_image", image=image, destination=destination)
 
+    def rename_group(self, group: str, destination: str) -> Command[None]:
+        return self._change("rename_group", group=group, destination=destination)
+
     def disks(self, vm: str, *, usage: bool = False) -> Command[Disks]:
         argv = self.renderer.argv("rbd/disks", pool=self.pool, vm=vm, usage="yes" if usage else "no")
         return Command(argv, lambda result: parse_disks(result, self.pool, vm), timeout=SURVEY)

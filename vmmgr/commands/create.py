@@ -34,12 +34,18 @@ class Create(SiteCommand):
         parser.add_argument("--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE")
         parser.add_argument("--disable", dest="enable", action="store_false", help="do not give it to the cluster yet")
         parser.add_argument("--nostart", dest="start", action="store_false", help="do not start it yet")
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="replace a VM of that name, once the new one is ready; it comes back if that does not run",
+        )
         add_waiting(parser)
         add_settings(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Open the images, create the VM, say where it runs."""
+        from vmmgr.errors import UsageError
         from vmmgr.images import open_image
         from vmmgr.model import check_new_name
         from vmmgr.operations.create import CreateRequest, create
@@ -47,6 +53,8 @@ class Create(SiteCommand):
 
         options = parsed_args
         check_new_name(options.name)
+        if options.force and not options.wait:
+            raise UsageError("--force waits until the new VM runs, for only then the old one goes; leave out --no-wait.")
         settings = settings_of(options)
         with ExitStack() as stack:
             files = [options.image, *options.additional_disk]
@@ -61,6 +69,7 @@ class Create(SiteCommand):
                 compress=options.compress,
                 enable=options.enable,
                 start=options.start,
+                force=options.force,
                 wait=options.wait,
                 timeout=options.timeout,
             )

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vmmgr.errors import VmMgrError
-from vmmgr.model import Lease, Status, VmState, data_image, system_image
+from vmmgr.model import NEW_PREFIX, Lease, Status, VmState, data_image, system_image
 from vmmgr.operations.definition import Settings
 from vmmgr.operations.domain import RbdSource, add_disks, named_domain, text_of, uuid_of
 from vmmgr.operations.layout import (
     NewVm,
     check_request,
     clash_problems,
+    document_of,
     give_to_cluster,
     host_problems,
     lay_out,
@@ -21,6 +22,7 @@ from vmmgr.operations.layout import (
 )
 from vmmgr.operations.lease import holding, new_lease, refuse_unless_free, renewed, taking
 from vmmgr.operations.observation import look_again
+from vmmgr.operations.replacing import Old, Replacement, change_of, lost_with, replace_vm
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.status import state_of
 from vmmgr.operations.steps import Role, Say, Step, Stream, change
@@ -50,6 +52,7 @@ class CreateRequest:
         compress: Whether to compress the data on the way.
         enable: Whether to give it to the cluster at once.
         start: Whether the cluster is to start it.
+        force: Whether an existing VM of that name is replaced, once the new one is ready; then ``wait`` is taken for granted.
         wait: Whether to wait until it runs, at most ``timeout`` seconds where that is given.
         timeout: See ``wait``.
     """
@@ -63,6 +66,7 @@ class CreateRequest:
     compress: bool = False
     enable: bool = True
     start: bool = True
+    force: bool = False
     wait: bool = True
     timeout: float | None = None
 
@@ -92,26 +96,43 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
     if uuid_of(domain) not in request.base_xml.lower():
         context.generated[uuid_of(domain)] = "UUID"
 
-    def prepare() -> Steps[tuple[View, Survey, Settings, Lease]]:
-        view, found, problems = yield from survey_at_once(context, request.name, text_of(domain), monitors=True)
+    more = (context.storage.disks(request.name), context.storage.store_get(request.name)) if request.force else ()
+
+    def prepare() -> Steps[tuple[View, Survey, Settings, Lease, Old | None]]:
+        view, found, problems = yield from survey_at_once(context, request.name, text_of(domain), monitors=True, more=more)
         refuse_unless_free(view, request.name)
-        problems = name_problems(view, request.name) + host_problems(context, view, settings) + problems
-        refuse_if(problems + clash_problems(found, request.name, uuid_of(domain)) + found.secret_problems())
+        old = Old.of(view, request.name) if request.force and request.name in view.vm_names else None
+        taken = old.problems(view, found.agent, request.images) if old else name_problems(view, request.name)
+        runs_on, own_uuid = (old.runs_on(view), old.uuid) if old else ((), "")
+        clashes = clash_problems(found, request.name, uuid_of(domain), runs_on=runs_on, own_uuid=own_uuid)
+        refuse_if(taken + host_problems(context, view, settings) + problems + clashes + found.secret_problems())
         cluster = context.cluster(view.host, view.programs)
         chosen = settings.for_driver(cluster.folder)
-        yield from refuse_unless_lines_run(context, view, found, replace(request, settings=chosen).vm)
-        lease = new_lease(context, view, request.name, "create")
+        vm = replace(request, settings=chosen).vm
+        yield from _try_lines(context, view, found, vm, old)
+        lease = new_lease(context, view, request.name, "create", notes=old.notes if old else None)
         yield from change(Role.CONTROL, *taking(cluster, view, lease))
-        return view, found, chosen, lease
+        return view, found, chosen, lease, old
 
-    view, found, settings, lease = yield from with_fresh_view(prepare)
+    view, found, settings, lease, old = yield from with_fresh_view(prepare)
     request = replace(request, settings=settings)
     began = context.clock()
-    yield from _import(context, view, found, request, lambda: renewed(lease, context.clock() - began))
+    if old and (sentence := lost_with(old)):
+        yield Say(sentence, warning=True)
+    names = tuple(NEW_PREFIX + image if old else image for image in request.images)
+    yield from _import(context, view, found, request, lambda: renewed(lease, context.clock() - began), names=names)
     add_disks(domain, request.images, request.disk_bus, RbdSource(context.storage.pool, found.monitors, found.secret))
+    if old:
+        job = Replacement(request.vm, old, found, lease, text_of(domain), began)
+        return (yield from replace_vm(context, view, job, request.timeout))
     held = holding(context.cluster(view.host, view.programs), lease)  # the import may have taken hours
     steps = yield from lay_out(context, view, found, request.vm, domain_xml=text_of(domain), held=held)
     yield from give_to_cluster(context, view, found, request.vm, lease, first=steps)
+    return (yield from _come_up(context, view, request))
+
+
+def _come_up(context: Context, view: View, request: CreateRequest) -> Steps[VmState]:
+    """Wait until the VM runs, as far as that was asked for."""
     if not (request.enable and request.start):
         return VmState(request.name, Status.STOPPED if request.enable else Status.DISABLED)
     # its looks are at the cluster only
@@ -122,17 +143,31 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
     return state
 
 
-def _import(context: Context, view: View, found: Survey, request: CreateRequest, lease: Callable[[], Lease]) -> Steps[None]:
+def _try_lines(context: Context, view: View, found: Survey, vm: NewVm, old: Old | None) -> Steps[None]:
+    """Have the further commands of the VM tried, if it is to be given to the cluster at once."""
+    lines = vm.settings.lines(context.cluster(view.host, view.programs).folder)
+    if not lines or not vm.enable:
+        return
+    if old:
+        what = change_of(context, view, found, vm, old)
+        yield from refuse_unless_lines_run(context, view, what.document, lines, what.ids)
+    else:
+        yield from refuse_unless_lines_run(context, view, document_of(context, view, found, vm), lines)
+
+
+def _import(
+    context: Context, view: View, found: Survey, request: CreateRequest, lease: Callable[[], Lease], *, names: tuple[str, ...]
+) -> Steps[None]:
     """Make the images and fill them from the workstation."""
     storage = context.storage
     cluster = context.cluster(view.host, view.programs)
     steps = [
         Step(storage.create_image(image, disk.virtual_size), undo=storage.remove_image(image), exclusive=True)
-        for image, disk in zip(request.images, request.disks, strict=True)
+        for image, disk in zip(names, request.disks, strict=True)
     ]
     yield from change(found.first, *steps)
     method = _compression(found) if request.compress else "none"
-    for image, disk in zip(request.images, request.disks, strict=True):
+    for image, disk in zip(names, request.disks, strict=True):
         sent: list[DiffStream] = []
         received = yield Stream(
             found.first,

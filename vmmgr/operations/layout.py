@@ -17,7 +17,7 @@ from vmmgr.operations.steps import ChangeEach, Role, Step, change, read
 from vmmgr.operations.survey import Survey, config_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from vmmgr.model import Lease
     from vmmgr.operations.context import Context
@@ -98,15 +98,25 @@ def host_problems(context: Context, view: View, settings: Settings) -> list[str]
     return []
 
 
-def clash_problems(found: Survey, name: str, domain_uuid: str) -> list[str]:
-    """Return which hypervisors have a domain of the same name or UUID."""
+def clash_problems(
+    found: Survey, name: str, domain_uuid: str, *, runs_on: Collection[str] = (), own_uuid: str = ""
+) -> list[str]:
+    """Return which hypervisors have a domain of the same name or UUID.
+
+    Args:
+        found: What they have.
+        name: Of the VM.
+        domain_uuid: Of the VM, in lower case.
+        runs_on: Where a VM that is to be replaced runs.
+        own_uuid: The UUID of that VM, which may go over to the new one.
+    """
     problems = []
     for host, hypervisor in found.hosts.items():
-        if name in hypervisor.domains:
+        if name in hypervisor.domains and host not in runs_on:
             problems.append(
                 f"libvirt on {host} has a domain {name} that the cluster does not know; undefine it, or choose another name."
             )
-        if domain_uuid in hypervisor.uuids:
+        if domain_uuid in hypervisor.uuids and domain_uuid != own_uuid:
             problems.append(
                 f"The UUID {domain_uuid} of the domain XML belongs to another VM on {host}; leave it out for a new one."
             )
@@ -188,15 +198,16 @@ def document_of(context: Context, view: View, found: Survey, vm: NewVm) -> str:
     )
 
 
-def refuse_unless_lines_run(context: Context, view: View, found: Survey, vm: NewVm) -> Steps[None]:
+def refuse_unless_lines_run(
+    context: Context, view: View, document: str, lines: list[list[str]], ids: Sequence[str] = ()
+) -> Steps[None]:
     """Have the cluster's tool try the further commands of a VM on a copy of the CIB, before anything is made of it.
 
     Raises:
         LineRefusedError: It refuses one.
     """
-    cluster = context.cluster(view.host, view.programs)
-    if vm.enable and (lines := vm.settings.lines(cluster.folder)):
-        yield from read(Role.CONTROL, cluster.rehearse(document_of(context, view, found, vm), (), lines))
+    if lines:
+        yield from read(Role.CONTROL, context.cluster(view.host, view.programs).rehearse(document, ids, lines))
 
 
 def observers(context: Context, view: View) -> list[str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from vmmgr.command import CommandFailedError
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease, Status, VmState, check_known_name, system_image
 from vmmgr.operations.definition import Settings, definition
@@ -16,7 +14,7 @@ from vmmgr.operations.fragment import Fragment, document, with_target_role
 from vmmgr.operations.keeping import domain_uuid, own_fragment, sort_constraints
 from vmmgr.operations.layout import observers
 from vmmgr.operations.lease import holding, refuse_unless_free
-from vmmgr.operations.observation import look_again, observe
+from vmmgr.operations.observation import if_there, look_again, observe
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.status import state_of
 from vmmgr.operations.steps import ChangeEach, Say, Step, change
@@ -25,16 +23,11 @@ from vmmgr.operations.survey import config_file, refuse_if, survey_at_once
 from vmmgr.operations.waiting import wait_for
 
 if TYPE_CHECKING:
-    from vmmgr.command import Command
     from vmmgr.drivers.base import ClusterDriver
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
     from vmmgr.operations.survey import Survey
-    from vmmgr.remote import Result
-
-
-_NO_SUCH_IMAGE = 2  # ENOENT
 
 
 def disable(context: Context, name: str, *, timeout: float | None = None) -> Steps[VmState]:
@@ -88,7 +81,7 @@ def enable(
     """
     check_known_name(name)
 
-    more = (context.storage.store_get(name), _if_there(context.storage.metadata(system_image(name))))
+    more = (context.storage.store_get(name), if_there(context.storage.metadata(system_image(name))))
 
     def attempt() -> Steps[tuple[View, bool]]:
         view, found, problems = yield from survey_at_once(context, name, None, more=more)
@@ -111,20 +104,6 @@ def enable(
         return state_of((yield from look_again(context, view)), name)
     _, state = yield from wait_for(context, view, name, Status.STARTED, timeout)
     return state
-
-
-def _if_there(command: Command[dict[str, str]]) -> Command[dict[str, str]]:
-    """Read the metadata of an image that may not exist: it then has none."""
-
-    def parse(result: Result) -> dict[str, str]:
-        try:
-            return command.parse(result)
-        except CommandFailedError:
-            if result.exit_code != _NO_SUCH_IMAGE or result.timed_out:
-                raise
-            return {}
-
-    return replace(command, parse=parse)
 
 
 def _obstacles(view: View, name: str) -> list[str]:

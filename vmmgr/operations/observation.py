@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmmgr.command import Command, CommandFailedError, text_of
 from vmmgr.errors import ConnectError, RefusedError, VmMgrError
-from vmmgr.model import DATA_PREFIX, SYSTEM_PREFIX, system_image
+from vmmgr.model import DATA_PREFIX, NEW_PREFIX, OLD_PREFIX, SYSTEM_PREFIX, system_image
 from vmmgr.operations.steps import NextControl, Read, ReadEach, Role, Say
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # The type of the agents that run VMs, SEAPATH's and upstream's.
 VM_AGENT = "VirtualDomain"
+_NO_SUCH_IMAGE = 2  # ENOENT
 
 
 class NotAnsweringError(ConnectError):
@@ -73,7 +74,8 @@ class View:
     def vm_names(self) -> list[str]:
         """The names of all VMs, sorted: those with disks, with a resource, with incomplete disks, or being made."""
         incomplete = {image.removeprefix(SYSTEM_PREFIX) for image in self.images if image.startswith(SYSTEM_PREFIX)}
-        return sorted({*self.groups, *self.cib.vm_names(), *incomplete, *self.leases})
+        groups = {group for group in self.groups if not group.startswith((OLD_PREFIX, NEW_PREFIX))}
+        return sorted({*groups, *self.cib.vm_names(), *incomplete, *self.leases})
 
     def resource(self, name: str) -> Resource | None:
         """Return the state of a VM's resource; None when it has none, or when what has the name is no VM."""
@@ -187,3 +189,17 @@ def _named(service: str, command: Command[object]) -> Command[object]:
             raise NotAnsweringError(f"{service} does not answer on {result.host}. {error}", everywhere=everywhere) from error
 
     return Command(command.argv, parse, command.stdin, command.changes, command.timeout)
+
+
+def if_there(command: Command[dict[str, str]]) -> Command[dict[str, str]]:
+    """Read the metadata of an image that may not exist: it then has none."""
+
+    def parse(result: Result) -> dict[str, str]:
+        try:
+            return command.parse(result)
+        except CommandFailedError:
+            if result.exit_code != _NO_SUCH_IMAGE or result.timed_out:
+                raise
+            return {}
+
+    return replace(command, parse=parse)

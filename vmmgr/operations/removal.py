@@ -12,6 +12,7 @@ from vmmgr.operations.flattening import forget_source
 from vmmgr.operations.fragment import Fragment, document
 from vmmgr.operations.lease import holding, lease_problems, new_lease, refuse_while_cloned, taking_over
 from vmmgr.operations.observation import observe
+from vmmgr.operations.restoring import resume
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.steps import ChangeEach, Pause, Read, Role, Say, Step, change, read
 from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
@@ -104,6 +105,8 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
     if left.verb.removeprefix("repair after ") in purging.VERBS:
         disks = yield from read(Role.CONTROL, context.storage.disks(name))
         return (yield from purging.finish(context, view, disks, left, lease))
+    if "replaces" in left.notes:
+        return (yield from resume(context, view, name, lease))
     enabled = view.cib.primitive(name) is not None
     if left.verb.endswith(("create", "clone", "remove")) and not enabled:
         snapshots = yield from _unused_disks(context, view, name)

@@ -50,7 +50,7 @@ def stopped_and_marked(
         refuse_parts_of_others(view, name)
         if not check(view):
             return view, None
-        _refuse_unmanaged(view, name)
+        refuse_unmanaged(view, name)
         lease = new_lease(context, view, name, verb, extra=timeout or view.cib.operation_timeout(name, "stop"))
         cluster = context.cluster(view.host, view.programs)
         steps = [*taking(cluster, view, lease)]
@@ -85,7 +85,12 @@ def refuse_unless_stopped(view: View, name: str) -> None:
         raise VmMgrError(f"Somebody started VM {name} again meanwhile; it is left as it is.")
 
 
-def _refuse_unmanaged(view: View, name: str) -> None:
+def refuse_unmanaged(view: View, name: str) -> None:
+    """Refuse a VM that runs and that Pacemaker would not stop.
+
+    Raises:
+        RefusedError: It is one.
+    """
     resource = view.resource(name)
     if resource and resource.nodes and not resource.managed:
         words = ", ".join(state_of(view, name).details)

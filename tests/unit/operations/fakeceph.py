@@ -94,6 +94,16 @@ class CephCommands(SnapshotCommands):
             if image.parent and image.parent[0] == old:
                 image.parent = new, image.parent[1]
 
+    def do_rename_group(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        old, new = options["group"], options["dest-group"]
+        if old not in self.site.groups:
+            raise ExitError(2, "rbd: failed to rename group: (2) No such file or directory")
+        if new in self.site.groups:
+            raise ExitError(17, "rbd: failed to rename group: (17) File exists")
+        for kept in (self.site.groups, self.site.group_snapshots):
+            if old in kept:
+                kept[new] = kept.pop(old)
+
     def do_store_get(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         if arguments[1] not in self.site.store:
             raise ExitError(2)

@@ -349,6 +349,7 @@ _PLAIN = {
     ("rbd", "clone"): "clone_image",
     ("rbd", "flatten"): "flatten",
     ("rbd", "rename"): "rename_image",
+    ("rbd", "group", "rename"): "rename_group",
     ("rbd", "snap", "purge"): "purge_snapshots",
     ("rbd", "snap", "unprotect"): "unprotect",
     ("rbd", "children"): "children",

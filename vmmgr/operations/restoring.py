@@ -1,0 +1,172 @@
+"""The end of a replacement: the old VM goes for good, or comes back; also when somebody else has to do it.
+
+Everything here goes by what the site has at that moment, so it can be repeated from wherever it was broken off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vmmgr.model import NEW_PREFIX, OLD_PREFIX, Lease, Status, system_image
+from vmmgr.operations.definition import Settings
+from vmmgr.operations.fragment import Fragment, document, with_target_role
+from vmmgr.operations.lease import holding
+from vmmgr.operations.observation import if_there, look_again, observe
+from vmmgr.operations.retrying import from_view
+from vmmgr.operations.status import state_of
+from vmmgr.operations.steps import ChangeEach, Pause, Role, Step, Where, change, read
+from vmmgr.operations.survey import config_file, is_on
+from vmmgr.operations.swap import Swap, removal
+from vmmgr.operations.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from xml.etree import ElementTree as ET
+
+    from vmmgr.disks import Disks
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.observation import View
+    from vmmgr.operations.steps import Steps
+
+# Seconds for Ceph to forget a client that had a disk open (osd_client_watch_timeout is 30 by default).
+_WATCHER_PATIENCE = 40.0
+# What the mark notes once the old VM is being removed, and cannot come back any more.
+_ERASING = "erase"
+
+
+def finish_later(name: str) -> str:
+    """Return what to say when a replacement ends before its end."""
+    return f"VM {name} is replaced in part; `vm-mgr repair -n {name}` completes the new one, or puts the old one back."
+
+
+def resume(context: Context, view: View, name: str, lease: Lease) -> Steps[str]:
+    """Finish a replacement that somebody else left: go on with a new VM that runs, put the old one back otherwise."""
+    swap = Swap.of(view, name, lease.notes)
+    erasing = lease.notes.get("phase") == _ERASING
+    if erasing or (swap.complete and state_of(view, name).status is Status.STARTED):
+        old = yield from _unused(context, OLD_PREFIX + name)
+        fragment, metadata = yield from _kept(context, name)
+        kept = () if view.cib.primitive(name) is not None else tuple(lasting(fragment.constraints, metadata))
+        yield from forget_old(context, view, old, lease, Fragment(None, kept))
+        return f"The new VM {name} stays; what it replaced is removed."
+    yield from put_back(context, name, lease)
+    return f"VM {name} is as it was before it was to be replaced."
+
+
+def lasting(constraints: Iterable[ET.Element], metadata: Mapping[str, str]) -> list[ET.Element]:
+    """Return the constraints of an old VM that are the new one's as well: those with others, unless its own commands made them.
+
+    Its location constraints say where it was to run; the options of the new one say that anew.
+    """
+    lines = [line for lines in Settings.from_metadata(metadata).commands.values() for line in lines]
+    made = {word for line in lines for word in line.split()}
+    return [item for item in constraints if item.tag != "rsc_location" and item.get("id") not in made]
+
+
+def forget_old(
+    context: Context, view: View, old: Disks, lease: Lease, kept: Fragment, *, where: Where = Role.CONTROL, prefix: str = ""
+) -> Steps[None]:
+    """Remove the old VM for good, and the mark; ``prefix`` is put before the names of its disks.
+
+    Args:
+        context: The site.
+        view: As it was read last.
+        old: Its disks.
+        lease: The mark of this operation.
+        kept: What is kept for a new VM that is disabled.
+        where: The host to do it on.
+        prefix: What stands before the names of the disks by now.
+    """
+    cluster, storage, name = context.cluster(view.host, view.programs), context.storage, lease.vm
+    erasing = replace(lease, notes={**lease.notes, "phase": _ERASING})
+    commands = removal(storage, old, prefix)
+    # where the removal was broken off, the group may be gone, and some of its images not
+    known = {prefix + image for image in old.images}
+    left = [OLD_PREFIX + image for image in lease.notes["old"].split() if OLD_PREFIX + image not in known]
+    commands += map(storage.remove_image, left)
+    commands.append(storage.records_remove(name))
+    commands.append(storage.store_put(name, kept.to_text()) if kept.constraints else storage.store_remove(name))
+    later = f"The new VM {name} stays; `vm-mgr repair -n {name}` removes the rest of the old one."
+    steps = [Step(command, commits=True, afterwards=later) for command in commands]
+    mark = Step(cluster.renew_lease(erasing), commits=True, afterwards=later)
+    yield from change(where, holding(cluster, lease), mark, *steps, Step(cluster.drop_lease(lease), commits=True))
+
+
+def put_back(context: Context, name: str, lease: Lease) -> Steps[None]:
+    """Stop the new VM, give the old one its place and its role back, and remove what was made of the new one."""
+    role = lease.notes["replaces"]
+    view = yield from observe(context, to_change=True)
+    cluster, swap = context.cluster(view.host, view.programs), Swap.of(view, name, lease.notes)
+    held = holding(cluster, lease)
+    if swap.begun:
+        if view.is_defined(name):
+            forget = [Step(cluster.cleanup(name))] if view.cib.has_failures(name) else []
+            yield from change(Role.CONTROL, held, Step(cluster.set_meta(name, "target-role", "Stopped")), *forget)
+            view, _ = yield from wait_for(context, view, name, Status.STOPPED)
+        else:
+            view = yield from look_again(context, view)
+        kept, metadata = yield from _kept(context, name)
+        yield from _old_files(context, view, name, lease, metadata)
+        yield from from_view(context, view, lambda now: _old_back(context, now, name, lease, kept))
+    elif role == Status.STARTED and view.is_defined(name):
+        yield from change(Role.CONTROL, held, Step(cluster.set_meta(name, "target-role", "Started")))
+    if role == Status.STARTED:
+        view, _ = yield from wait_for(context, view, name, Status.STARTED)
+    new = yield from _unused(context, NEW_PREFIX + name)
+    waiting = [image for image in Swap.of(view, name, lease.notes).new_images if image not in new.images]
+    storage = context.storage
+    commands = [*removal(storage, new), *(storage.remove_image(_aside(image)) for image in waiting)]
+    steps = [Step(command) for command in commands]
+    yield from change(Role.CONTROL, held, *steps, Step(cluster.drop_lease(lease), commits=True))
+
+
+def _aside(image: str) -> str:
+    return image if image.startswith(NEW_PREFIX) else NEW_PREFIX + image
+
+
+def _kept(context: Context, name: str) -> Steps[tuple[Fragment, dict[str, str]]]:
+    """Read what was put aside of the old VM's part of the CIB, and its metadata, wherever its disk is."""
+    storage, system = context.storage, system_image(name)
+    text = yield from read(Role.CONTROL, storage.store_get(name))
+    aside = yield from read(Role.CONTROL, if_there(storage.metadata(OLD_PREFIX + system)))
+    metadata = aside or (yield from read(Role.CONTROL, if_there(storage.metadata(system))))
+    return Fragment.from_text(text, name), metadata
+
+
+def _old_files(context: Context, view: View, name: str, lease: Lease, metadata: dict[str, str]) -> Steps[None]:
+    """Write the old domain XML to every hypervisor that is on; SEAPATH's agent writes its own at each start."""
+    if "xml" in metadata:
+        write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
+        held = holding(context.cluster(view.host, view.programs), lease)
+        hosts = [machine.name for machine in context.site.hypervisors if is_on(view, machine.name)]
+        yield ChangeEach(dict.fromkeys(hosts, (held, write)))
+
+
+def _old_back(context: Context, view: View, name: str, lease: Lease, kept: Fragment) -> Steps[None]:
+    """Exchange the disks again, and put the old definition into the CIB, in one exec."""
+    cluster, storage = context.cluster(view.host, view.programs), context.storage
+    fresh = yield from observe(context, to_change=True)
+    now = Fragment.of(fresh.cib, name)
+    ids = now.ids(name) if now.primitive is not None else []
+    steps = [Step(command) for command in Swap.of(fresh, name, lease.notes).back(storage)]
+    if lease.notes["replaces"] != Status.DISABLED and kept.primitive is not None:
+        # what somebody else has added meanwhile stays
+        known = {item.get("id") for item in kept.constraints}
+        added = [item for item in now.constraints if item.get("id") not in known and item.tag != "rsc_location"]
+        primitive = with_target_role(kept.primitive, lease.notes["replaces"])
+        steps.append(Step(cluster.redefine(document(primitive, [*kept.constraints, *added]), ids, [])))
+        steps.append(Step(storage.store_remove(name)))
+    elif ids:
+        steps.append(Step(cluster.delete(ids)))
+    guards = (holding(cluster, lease), Step(cluster.assert_unchanged(fresh.cib)))
+    yield from change(Role.CONTROL, *guards, *steps)
+
+
+def _unused(context: Context, vm: str) -> Steps[Disks]:
+    """Read the disks that are aside, once nobody has them open any more, or has had them open for too long."""
+    deadline = context.clock() + _WATCHER_PATIENCE
+    while True:
+        disks = yield from read(Role.CONTROL, context.storage.disks(vm))
+        if not disks.watchers or context.clock() > deadline or not (yield Pause(1.0)):
+            return disks
