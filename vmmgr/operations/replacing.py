@@ -207,7 +207,7 @@ def replace_vm(context: Context, view: View, job: Replacement, timeout: float | 
     yield from forget_old(
         context, view, old.disks, job.lease, kept, where=hosts[0] if hosts else Role.CONTROL, prefix=OLD_PREFIX
     )
-    return state
+    return VmState(vm.name, state.status, state.node)  # the details had the mark of this very operation
 
 
 def _stop_old(context: Context, view: View, job: Replacement) -> Steps[None]:
@@ -287,4 +287,4 @@ def _is_made(cib: Cib, name: str, text: str) -> bool:
 def lost_with(old: Old) -> str:
     """Return the sentence that says beforehand what goes with the old VM; empty when nothing does."""
     snapshots = [snapshot.name for snapshot in old.disks.snapshots()]
-    return f"With the old VM {old.name} go its snapshots: {', '.join(dict.fromkeys(snapshots))}." if snapshots else ""
+    return f"With the old VM {old.name} go its snapshots: {', '.join(sorted(set(snapshots)))}." if snapshots else ""

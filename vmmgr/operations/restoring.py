@@ -12,7 +12,7 @@ from vmmgr.model import NEW_PREFIX, OLD_PREFIX, Lease, Status, system_image
 from vmmgr.operations.definition import Settings
 from vmmgr.operations.fragment import Fragment, document, with_target_role
 from vmmgr.operations.lease import holding
-from vmmgr.operations.observation import if_there, look_again, observe
+from vmmgr.operations.observation import if_there, observe
 from vmmgr.operations.retrying import from_view
 from vmmgr.operations.status import state_of
 from vmmgr.operations.steps import ChangeEach, Pause, Role, Step, Where, change, read
@@ -95,30 +95,28 @@ def forget_old(
 
 def put_back(context: Context, name: str, lease: Lease) -> Steps[None]:
     """Stop the new VM, give the old one its place and its role back, and remove what was made of the new one."""
-    role = lease.notes["replaces"]
+    role, storage = lease.notes["replaces"], context.storage
     view = yield from observe(context, to_change=True)
     cluster, swap = context.cluster(view.host, view.programs), Swap.of(view, name, lease.notes)
     held = holding(cluster, lease)
+    kept, metadata = yield from _kept(context, name)
+    if swap.begun and view.is_defined(name):
+        forget = [Step(cluster.cleanup(name))] if view.cib.has_failures(name) else []
+        yield from change(Role.CONTROL, held, Step(cluster.set_meta(name, "target-role", "Stopped")), *forget)
+        view, _ = yield from wait_for(context, view, name, Status.STOPPED)
+    yield from _old_files(context, view, lease, kept, metadata)
     if swap.begun:
-        if view.is_defined(name):
-            forget = [Step(cluster.cleanup(name))] if view.cib.has_failures(name) else []
-            yield from change(Role.CONTROL, held, Step(cluster.set_meta(name, "target-role", "Stopped")), *forget)
-            view, _ = yield from wait_for(context, view, name, Status.STOPPED)
-        else:
-            view = yield from look_again(context, view)
-        kept, metadata = yield from _kept(context, name)
-        yield from _old_files(context, view, name, lease, metadata)
-        yield from from_view(context, view, lambda now: _old_back(context, now, name, lease, kept))
+        yield from from_view(context, view, lambda _now: _old_back(context, name, lease, kept))
     elif role == Status.STARTED and view.is_defined(name):
         yield from change(Role.CONTROL, held, Step(cluster.set_meta(name, "target-role", "Started")))
     if role == Status.STARTED:
-        view, _ = yield from wait_for(context, view, name, Status.STARTED)
+        yield from wait_for(context, view, name, Status.STARTED)
     new = yield from _unused(context, NEW_PREFIX + name)
-    waiting = [image for image in Swap.of(view, name, lease.notes).new_images if image not in new.images]
-    storage = context.storage
-    commands = [*removal(storage, new), *(storage.remove_image(_aside(image)) for image in waiting)]
-    steps = [Step(command) for command in commands]
-    yield from change(Role.CONTROL, held, *steps, Step(cluster.drop_lease(lease), commits=True))
+    waiting = [_aside(image) for image in swap.new_images if _aside(image) not in new.images]
+    commands = [*removal(storage, new), *map(storage.remove_image, waiting)]
+    if role != Status.DISABLED:
+        commands.append(storage.store_remove(name))
+    yield from change(Role.CONTROL, held, *map(Step, commands), Step(cluster.drop_lease(lease), commits=True))
 
 
 def _aside(image: str) -> str:
@@ -134,32 +132,32 @@ def _kept(context: Context, name: str) -> Steps[tuple[Fragment, dict[str, str]]]
     return Fragment.from_text(text, name), metadata
 
 
-def _old_files(context: Context, view: View, name: str, lease: Lease, metadata: dict[str, str]) -> Steps[None]:
+def _old_files(context: Context, view: View, lease: Lease, kept: Fragment, metadata: dict[str, str]) -> Steps[None]:
     """Write the old domain XML to every hypervisor that is on; SEAPATH's agent writes its own at each start."""
-    if "xml" in metadata:
-        write = Step(context.hypervisor.write_file(config_file(name), metadata["xml"]))
+    primitive = kept.primitive if kept.primitive is not None else view.cib.primitive(lease.vm)
+    if "xml" in metadata and (primitive is None or primitive.get("provider") != "seapath"):
+        write = Step(context.hypervisor.write_file(config_file(lease.vm), metadata["xml"]))
         held = holding(context.cluster(view.host, view.programs), lease)
         hosts = [machine.name for machine in context.site.hypervisors if is_on(view, machine.name)]
-        yield ChangeEach(dict.fromkeys(hosts, (held, write)))
+        yield ChangeEach(dict.fromkeys(hosts, (held, write)), leave_out=True)
 
 
-def _old_back(context: Context, view: View, name: str, lease: Lease, kept: Fragment) -> Steps[None]:
+def _old_back(context: Context, name: str, lease: Lease, kept: Fragment) -> Steps[None]:
     """Exchange the disks again, and put the old definition into the CIB, in one exec."""
+    view = yield from observe(context, to_change=True)
     cluster, storage = context.cluster(view.host, view.programs), context.storage
-    fresh = yield from observe(context, to_change=True)
-    now = Fragment.of(fresh.cib, name)
+    now = Fragment.of(view.cib, name)
     ids = now.ids(name) if now.primitive is not None else []
-    steps = [Step(command) for command in Swap.of(fresh, name, lease.notes).back(storage)]
+    steps = [Step(command) for command in Swap.of(view, name, lease.notes).back(storage)]
     if lease.notes["replaces"] != Status.DISABLED and kept.primitive is not None:
         # what somebody else has added meanwhile stays
         known = {item.get("id") for item in kept.constraints}
         added = [item for item in now.constraints if item.get("id") not in known and item.tag != "rsc_location"]
         primitive = with_target_role(kept.primitive, lease.notes["replaces"])
         steps.append(Step(cluster.redefine(document(primitive, [*kept.constraints, *added]), ids, [])))
-        steps.append(Step(storage.store_remove(name)))
     elif ids:
         steps.append(Step(cluster.delete(ids)))
-    guards = (holding(cluster, lease), Step(cluster.assert_unchanged(fresh.cib)))
+    guards = (holding(cluster, lease), Step(cluster.assert_unchanged(view.cib)))
     yield from change(Role.CONTROL, *guards, *steps)
 
 

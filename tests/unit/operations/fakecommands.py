@@ -161,13 +161,13 @@ class Commands(CephCommands):
             self._writable(host)
         self._delete(new, words[: int(count)])
         self._add(new, stdin)
-        self._known(new)
+        self._consistent(new)
         words, number = words[int(count) :], 0
         while words:
             line, words, number = words[1 : int(words[0]) + 1], words[int(words[0]) + 1 :], number + 1
             try:
                 self._run_line(new, " ".join(line), host.tools[0])
-                self._known(new)
+                self._consistent(new)
             except ExitError as error:
                 raise ExitError(65, f"\x1b[31mERROR\x1b[0m: {error.said}", str(number)) from error
         if mode == "change":
@@ -240,14 +240,14 @@ class Commands(CephCommands):
 
     def _accept(self, new: ET.Element) -> None:
         """Take a new CIB, if nothing in it refers to what is not there."""
-        self._known(new)
+        self._consistent(new)
         self.site.cib = new
         for name in set(self.site.runs) - {item.get("id") for item in new.iter("primitive")}:
             del self.site.runs[name]
         self.site.definitions += 1
         self.site.edit()
 
-    def _known(self, new: ET.Element) -> None:
+    def _consistent(self, new: ET.Element) -> None:
         """Refuse a CIB in which something refers to what is not there."""
         known = {item.get("id") for path in ("resources//*[@id]", "tags/tag") for item in new.iterfind(f"configuration/{path}")}
         for constraint in new.iterfind("configuration/constraints/*"):
