@@ -1,14 +1,13 @@
-"""Create with all that a site may ask of it, on the nodes: further commands of the cluster's tool."""
+"""Create with all that a site may ask of it, on the nodes: further commands of the cluster's tool, and --force."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.scenarios.site import status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.scenarios.site import LabSite
 
 RUN_ON = ("crmsh-root", "pcs-hardened")
@@ -56,5 +55,34 @@ def test_cluster_commands(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert status(site, vm) == ("Stopped", None)
     assert located(site, vm)[first] == "3"
     assert len(site.cib().findall(f"configuration/constraints/*[@rsc='{vm}']")) == count
+    site.done("remove", "-n", vm)
+    assert site.traces(vm) == []
+
+
+def test_force(site: LabSite, vm: str, tmp_path: Path) -> None:
+    """A VM that cannot start does not take the place of one that runs: that comes back with its data; one that starts does."""
+    xml = site.domain(tmp_path, vm, 121)
+    create = ["create", "-n", vm, "-i", site.image("tiny"), "--stop-timeout", "20", "--force"]
+    site.done(*create, "--xml", xml, "--metadata", "generation=1")
+    site.on(site.anywhere, "rbd", "snap", "create", f"system_{vm}@before")
+    size = site.rbd("info", f"system_{vm}")["id"]
+    bad = tmp_path / "bad.xml"
+    bad.write_text(Path(xml).read_text().replace("/dev/urandom", "/dev/no-such-device"))
+    failed = site.vm_mgr(*create, "--xml", str(bad), "--metadata", "generation=2")
+    assert failed.code == 1, failed.err
+    assert f"The old VM {vm} is put back as it was" in failed.err
+    assert "go its snapshots: before" in failed.err
+    assert len(site.runs_on(vm)) == 1
+    assert site.rbd("info", f"system_{vm}")["id"] == size
+    assert site.metadata(vm)["generation"] == "1"
+    assert [item["name"] for item in site.rbd("snap", "ls", f"system_{vm}")] == ["before"]
+    assert site.files(vm) == dict.fromkeys(site.hypervisors, site.metadata(vm)["xml"])
+    assert [name for name in (*site.rbd("ls"), *site.rbd("group", "ls")) if vm in name] == [f"system_{vm}", vm]
+
+    site.done(*create, "--xml", xml, "--metadata", "generation=3", "--nostart")
+    assert status(site, vm) == ("Stopped", None)
+    assert site.metadata(vm)["generation"] == "3"
+    assert site.rbd("info", f"system_{vm}")["id"] != size
+    assert [name for name in (*site.rbd("ls"), *site.rbd("group", "ls")) if vm in name] == [f"system_{vm}", vm]
     site.done("remove", "-n", vm)
     assert site.traces(vm) == []

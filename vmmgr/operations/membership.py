@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def disable(context: Context, name: str, *, timeout: float | None = None) -> Steps[VmState]:
     """Stop a VM and take it out of the cluster; disks, metadata, settings and constraints are kept for enable."""
     check_known_name(name)
-    metadata = _if_there(context.storage.metadata(system_image(name)))
+    metadata = if_there(context.storage.metadata(system_image(name)))
     look = partial(observe, context, to_change=True, more=(metadata,))
     result = yield from stopped_and_marked(
         context, name, "disable", lambda view: _is_enabled(view, name), timeout=timeout, look=look

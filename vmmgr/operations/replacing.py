@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from vmmgr.drivers.pacemaker.cib import resources_in
-from vmmgr.errors import UsageError, VmMgrError
+from vmmgr.errors import VmMgrError
 from vmmgr.model import NEW_PREFIX, OLD_PREFIX, Lease, Status, VmState, system_image
-from vmmgr.operations.domain import parse_domain, uuid_of
 from vmmgr.operations.fragment import Fragment, document
+from vmmgr.operations.keeping import domain_uuid, sort_constraints
 from vmmgr.operations.layout import document_of
 from vmmgr.operations.lease import holding, renewed
 from vmmgr.operations.observation import look_again
 from vmmgr.operations.restoring import finish_later, forget_old, lasting, put_back
 from vmmgr.operations.retrying import change_definition, from_view
-from vmmgr.operations.status import state_of
+from vmmgr.operations.status import describe_lease, state_of
 from vmmgr.operations.steps import ChangeEach, Role, Say, Step, change
 from vmmgr.operations.stopping import refuse_parts_of_others, refuse_unless_stopped, refuse_unmanaged
 from vmmgr.operations.survey import config_file
@@ -68,10 +68,7 @@ class Old:
     @property
     def uuid(self) -> str:
         """The UUID of its domain, in lower case; empty where that cannot be told."""
-        try:
-            return uuid_of(parse_domain(self.disks.metadata.get("xml", ""), "xml"))
-        except UsageError:
-            return ""
+        return domain_uuid(self.disks.metadata)
 
     @property
     def images(self) -> list[str]:
@@ -199,9 +196,9 @@ def replace_vm(context: Context, view: View, job: Replacement, timeout: float | 
             yield from put_back(context, vm.name, job.lease)
             if isinstance(error, KeyboardInterrupt):
                 raise
-            raise VmMgrError(
-                f"{str(error).split('. Pacemaker goes on')[0]} The old VM {vm.name} is put back as it was."
-            ) from error
+            # the details begin with the mark of this very operation
+            said = str(error).replace(f"{describe_lease(job.lease, view.now)}; ", "").split(". Pacemaker goes on")[0]
+            raise VmMgrError(f"{said.rstrip('.')}. The old VM {vm.name} is put back as it was.") from error
     hosts = [host for host in reversed(job.found.hosts) if host != view.host]
     kept = change_of(context, view, job.found, vm, old).kept if not vm.enable else Fragment(None, ())
     yield from forget_old(
@@ -259,6 +256,9 @@ def _swap(context: Context, view: View, job: Replacement, own: list[Step]) -> St
     if old.role != Status.DISABLED:
         text = Fragment.of(view.cib, name).to_text()
         guards.append(Step(storage.store_put(name, text), undo=storage.store_remove(name)))
+    elif vm.enable:
+        _, hand_over = yield from sort_constraints(context, view, name, old.constraints(view.cib))
+        guards += hand_over
     moves = Swap.of(view, name, old.notes).there(storage, vm.images)
     afterwards = finish_later(name)
     if what.document:

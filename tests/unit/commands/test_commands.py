@@ -399,6 +399,16 @@ def test_create_takes_vm_managers_options(site: Site, shown: Any, files: tuple[s
     assert settings.commands == {"crmsh": ("property a=b", "property c=d"), "": ("order o x y",)}
 
 
+def test_force_waits(site: Site, shown: Any, files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """--force reaches the request; it cannot do without waiting, for the old VM goes only when the new one runs."""
+    xml, image = files
+    shown("create", "-n", "vm1", "--xml", xml, "-i", image, "--image-format", "raw", "--force")
+    ((_name, (_context, request), _kwargs),) = site.calls
+    assert request.force
+    assert main(["create", "-n", "vm1", "--xml", xml, "-i", image, "--force", "--no-wait"]) == 2
+    assert "leave out --no-wait" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
