@@ -13,7 +13,6 @@ from vmmgr.operations.layout import (
     NewVm,
     check_request,
     clash_problems,
-    document_of,
     give_to_cluster,
     host_problems,
     lay_out,
@@ -25,7 +24,7 @@ from vmmgr.operations.observation import look_again
 from vmmgr.operations.replacing import Old, Replacement, change_of, lost_with, replace_vm
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import Role, Say, Step, Stream, change
+from vmmgr.operations.steps import Role, Say, Step, Stream, change, read
 from vmmgr.operations.survey import Survey, refuse_if, survey_at_once
 from vmmgr.operations.waiting import wait_for
 
@@ -145,14 +144,11 @@ def _come_up(context: Context, view: View, request: CreateRequest) -> Steps[VmSt
 
 def _try_lines(context: Context, view: View, found: Survey, vm: NewVm, old: Old | None) -> Steps[None]:
     """Have the further commands of the VM tried, if it is to be given to the cluster at once."""
-    lines = vm.settings.lines(context.cluster(view.host, view.programs).folder)
-    if not lines or not vm.enable:
-        return
-    if old:
+    if old is None:
+        yield from refuse_unless_lines_run(context, view, found, vm)
+    elif vm.enable and vm.settings.commands:
         what = change_of(context, view, found, vm, old)
-        yield from refuse_unless_lines_run(context, view, what.document, lines, what.ids)
-    else:
-        yield from refuse_unless_lines_run(context, view, document_of(context, view, found, vm), lines)
+        yield from read(Role.CONTROL, context.cluster(view.host, view.programs).rehearse(what.document, what.ids, what.lines))
 
 
 def _import(

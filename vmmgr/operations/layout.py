@@ -198,16 +198,15 @@ def document_of(context: Context, view: View, found: Survey, vm: NewVm) -> str:
     )
 
 
-def refuse_unless_lines_run(
-    context: Context, view: View, document: str, lines: list[list[str]], ids: Sequence[str] = ()
-) -> Steps[None]:
+def refuse_unless_lines_run(context: Context, view: View, found: Survey, vm: NewVm) -> Steps[None]:
     """Have the cluster's tool try the further commands of a VM on a copy of the CIB, before anything is made of it.
 
     Raises:
         LineRefusedError: It refuses one.
     """
-    if lines:
-        yield from read(Role.CONTROL, context.cluster(view.host, view.programs).rehearse(document, ids, lines))
+    cluster = context.cluster(view.host, view.programs)
+    if vm.enable and (lines := vm.settings.lines(cluster.folder)):
+        yield from read(Role.CONTROL, cluster.rehearse(document_of(context, view, found, vm), (), lines))
 
 
 def observers(context: Context, view: View) -> list[str]:

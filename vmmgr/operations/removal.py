@@ -107,6 +107,12 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
         return (yield from purging.finish(context, view, disks, left, lease))
     if "replaces" in left.notes:
         return (yield from resume(context, view, name, lease))
+    return (yield from _finish(context, view, left, lease))
+
+
+def _finish(context: Context, view: View, left: Lease, lease: Lease) -> Steps[str]:
+    """Clean what a create, clone or remove left; of others only the mark was left."""
+    name = left.vm
     enabled = view.cib.primitive(name) is not None
     if left.verb.endswith(("create", "clone", "remove")) and not enabled:
         snapshots = yield from _unused_disks(context, view, name)
