@@ -117,6 +117,23 @@ def test_metadata_of_theirs(site: LabSite, theirs: VmManager) -> None:
     assert site.vm_mgr("set_metadata", *vm, "--metadata_name", "_priority", "--metadata_value", "9").code in (2, 3)
 
 
+def test_snapshots_of_theirs(site: LabSite, theirs: VmManager) -> None:
+    """Snapshots that vm_manager took disk by disk are listed, partial ones as such, and removed; ours can be as it needs them."""
+    vm = ["-n", theirs.name]
+    theirs.create_snapshot("whole")
+    theirs.create_snapshot("half", disks=1)
+    listed = {row["Name"]: row["Details"] for row in site.done("list_snapshots", *vm, "-f", "json").rows}
+    assert set(listed) == {"whole", "half"}
+    assert ("partial" in listed["half"], "partial" in listed["whole"]) == (True, False)
+    site.done("create_snapshot", *vm, "--snap_name", "ours", "--compatible")
+    names = [{snapshot["name"] for snapshot in site.rbd("snap", "ls", disk)} for disk in theirs.disks]
+    assert names == [{"whole", "half", "ours"}, {"whole", "ours"}]
+    site.done("remove_snapshot", *vm, "--snap_name", "whole")
+    assert [row["Name"] for row in site.done("list_snapshots", *vm, "-f", "json").rows] == ["half", "ours"]
+    site.done("purge", *vm)
+    assert [site.rbd("snap", "ls", disk) for disk in theirs.disks] == [[], []]
+
+
 def test_remove_of_theirs(site: LabSite, theirs: VmManager) -> None:
     """Nothing of it is left: no image, group, constraint or file."""
     site.discard(theirs.name)
