@@ -134,6 +134,20 @@ def test_snapshots_of_theirs(site: LabSite, theirs: VmManager) -> None:
     assert [site.rbd("snap", "ls", disk) for disk in theirs.disks] == [[], []]
 
 
+def test_colocations_of_theirs(site: LabSite, theirs: VmManager) -> None:
+    """A colocation that vm_manager made is listed and can be removed."""
+    vm = theirs.name
+    theirs.run("crm", "configure", "primitive", "other", "ocf:pacemaker:Dummy")
+    theirs.run("crm", "configure", "colocation", f"colocation-{vm}-withother", "700:", vm, "(", "other", ")")
+    try:
+        (row,) = site.done("list_colocations", "-n", vm, "-f", "json").rows
+        assert row["Id"] == f"colocation-{vm}-withother"
+        site.done("remove_colocation", "-n", vm, "other")
+        assert site.cib().find("configuration/constraints/rsc_colocation") is None
+    finally:
+        theirs.run("crm", "configure", "delete", "--force", "other")
+
+
 def test_remove_of_theirs(site: LabSite, theirs: VmManager) -> None:
     """Nothing of it is left: no image, group, constraint or file."""
     site.discard(theirs.name)
