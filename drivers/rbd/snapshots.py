@@ -51,7 +51,7 @@ class RbdSnapshots(RbdCommands):
 
     def flattening(self, images: Sequence[str]) -> Command[dict[str, Flattening | None]]:
         argv = self.renderer.argv("rbd/flattening", pool=self.pool, images=images)
-        return Command(argv, lambda result: _flattening(result, self.pool), timeout=READ)
+        return Command(argv, lambda result: _flattening(result, self.pool))
 
     def assert_unused(self, images: Sequence[str], known: Sequence[str]) -> Command[None]:
         argv = self.renderer.argv("rbd/assert_unused", pool=self.pool, images=images, known=" ".join(known))

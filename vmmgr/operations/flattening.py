@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmmgr.command import CommandFailedError
 from vmmgr.operations.lease import holding
 from vmmgr.operations.steps import Pause, Role, Say, Step, change, read
 
@@ -28,8 +29,18 @@ def flattened(context: Context, images: Sequence[str]) -> Steps[None]:
     Raises:
         CommandFailedError: It cannot be copied.
     """
-    interval, idle, told = _FIRST, 0, -1
-    while dependent := (yield from read(Role.CONTROL, context.storage.flattening(images))):
+    interval, idle, told, silent = _FIRST, 0, -1, 0
+    while True:
+        try:
+            dependent = yield from read(Role.CONTROL, context.storage.flattening(images))
+        except CommandFailedError:
+            silent += 1
+            if silent == _GIVEN_UP:
+                raise
+            continue
+        silent = 0
+        if not dependent:
+            return
         idle = idle + 1 if not any(dependent.values()) else 0
         if idle == _GIVEN_UP:
             for image in dependent:

@@ -303,10 +303,20 @@ def test_ceph_does_not_copy_in_the_background(bench: Bench) -> None:
     assert bench.site.images["system_web"].parent is None
 
 
-def run_copy(bench: Bench) -> Bench:
+def test_a_look_that_fails_is_not_the_end(bench: Bench) -> None:
+    """A busy Ceph that does not answer one question in time is asked again."""
+    bench.site.slow_manager = True
+    index = [event.name for event in run_copy(bench, full=True).remote.log].index("flattening")
+    bench.remote.faults = {index: Fault("late"), index + 1: Fault("late")}
+    bench.run(cloning(full=True))
+    assert bench.site.images["system_web"].parent is None
+    assert bench.site.leases() == []
+
+
+def run_copy(bench: Bench, *, full: bool = False) -> Bench:
     """Clone on a copy of the site."""
     copy = Bench(bench.site.clone(), bench.context.clock.__self__)  # type: ignore[attr-defined]
-    copy.run(cloning())
+    copy.run(cloning(full=full))
     return copy
 
 
