@@ -60,7 +60,8 @@ def test_clones(site: LabSite, vm: str, tmp_path: Path) -> None:
         for clone in (third, second):
             if site.traces(clone):
                 site.vm_mgr("repair", "-n", clone, "--force")
-                site.discard(clone)
+                site.vm_mgr("stop", "--force", "-n", clone)
+                site.done("remove", "-n", clone)
     site.discard(vm)
     assert site.traces(vm) == []
 
@@ -77,7 +78,7 @@ def from_stopped(site: LabSite, vm: str, clone: str) -> None:
     assert "parent" not in site.rbd("info", f"data_{clone}_0")
     refused = site.vm_mgr("clone", "-n", vm, "--dst_name", clone)
     assert (refused.code, "exists already" in refused.err) == (3, True)
-    site.discard(clone)
+    site.done("remove", "-n", clone)
     assert site.traces(clone) == []
 
 
