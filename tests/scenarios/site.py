@@ -192,7 +192,11 @@ class LabSite:
     def traces(self, vm: str) -> list[str]:
         """All that the nodes still have of a VM."""
         left = [name for name in (*self.rbd("ls"), *self.rbd("group", "ls")) if vm in name]
-        left += [line for line in self.on(self.anywhere, "rados", "--pool=rbd", "ls").split() if line == f"vm-mgr.{vm}"]
+        left += [
+            line
+            for line in self.on(self.anywhere, "rados", "--pool=rbd", "ls").split()
+            if line in (f"vm-mgr.{vm}", f"vm-mgr-snapshots.{vm}")
+        ]
         configuration = self.cib().find("configuration")
         assert configuration is not None
         left += [item.get("id", "") for item in configuration.iter() if vm in item.get("id", "")]
