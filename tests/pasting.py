@@ -24,12 +24,14 @@ def pasted(text: str, folder: Path) -> list[tuple[str, list[str], str]]:
     """Give the text to a shell, and return the host, the arguments and the input of each command that it runs."""
     script, _, _ = text.partition("# The configuration of the cluster in the end:")
     script = re.sub(r"^# On (\S+):$", r"export HOST=\1", script.partition("\nIt would end with: ")[0], flags=re.MULTILINE)
-    calls, recorder, tools = folder / "calls", folder / "recorder", folder / "tools"
+    calls, recorder, tools, file = folder / "calls", folder / "recorder", folder / "tools", folder / "script"
+    file.write_text(script)
     recorder.write_text(_RECORDER.format(python=sys.executable, calls=str(calls)))
     recorder.chmod(0o755)
     tools.mkdir()
     for tool in _TOOLS:
         (tools / tool).symlink_to(recorder)
-    done = subprocess.run(["/bin/sh", "-e"], input=script.encode(), env={"PATH": str(tools)}, capture_output=True, check=False)
+    command, environment = ["/bin/sh", "-e", file], {"PATH": str(tools)}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     return [tuple(json.loads(line)) for line in calls.read_text().splitlines()]

@@ -79,6 +79,7 @@ class Disk:
         snapshots: All of them, the oldest first.
         children: The clones that depend on it, as ``POOL/IMAGE``.
         grouped: Whether it is in the VM's group.
+        created: When it was made, in UTC.
     """
 
     image: str
@@ -87,6 +88,7 @@ class Disk:
     snapshots: tuple[ImageSnapshot, ...] = ()
     children: tuple[str, ...] = ()
     grouped: bool = True
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vmmgr.remote.batch import Result
 
-# How rbd writes the time of a snapshot (ctime(3)); the script asks for UTC.
+# How rbd writes times (ctime(3)); the script asks for UTC.
 _TIME = "%a %b %d %H:%M:%S %Y"
 # What the script tells of every image; ``children``, ``usage`` and ``metadata`` only where there can be any.
 _ALWAYS = {"info", "snapshots", "status"}
@@ -73,7 +73,12 @@ def _disk(image: str, told: dict[str, Any], *, grouped: bool) -> Disk:
         tuple(sorted((_snapshot(item, used) for item in told["snapshots"]), key=lambda item: item.id)),
         tuple(f"{item['pool']}/{item['image']}" for item in told.get("children", [])),
         grouped=grouped,
+        created=_time(told["info"]["create_timestamp"]),
     )
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
 
 
 def _usage(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -85,7 +90,7 @@ def _snapshot(item: dict[str, Any], used: dict[int, int]) -> ImageSnapshot:
     return ImageSnapshot(
         int(item["id"]),
         str(item["name"]),
-        datetime.strptime(item["timestamp"], _TIME).replace(tzinfo=UTC),
+        _time(item["timestamp"]),
         protected=str(item["protected"]).lower() == "true",
         kind=str(namespace["type"]),
         group=str(namespace.get("group", "")),

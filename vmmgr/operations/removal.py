@@ -2,68 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from vmmgr.errors import RefusedError
-from vmmgr.model import Lease, check_known_name, system_image
+from vmmgr.model import Lease, check_known_name
 from vmmgr.operations import purging
+from vmmgr.operations.erasing import erase, file_removal, finish_later, own, unused
 from vmmgr.operations.flattening import forget_source
 from vmmgr.operations.fragment import Fragment, document
 from vmmgr.operations.lease import holding, lease_problems, new_lease, refuse_while_cloned, taking_over
 from vmmgr.operations.observation import observe
 from vmmgr.operations.restoring import resume
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
-from vmmgr.operations.steps import ChangeEach, Pause, Read, Role, Say, Step, change, read
+from vmmgr.operations.steps import Role, Say, Step, change, telling_host
 from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
-from vmmgr.operations.survey import config_file, is_on
+from vmmgr.operations.survey import refuse_if
 
 if TYPE_CHECKING:
-    from vmmgr.command import Command
+    from vmmgr.disks import Disks
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
 
-# Seconds for Ceph to forget a client that had the image open (osd_client_watch_timeout is 30 by default).
-_WATCHER_PATIENCE = 40.0
-# For each image its snapshots, with whether they are protected.
-_Snapshots = dict[str, tuple[tuple[str, bool], ...]]
+# Seconds by which the clocks of a site's machines may differ.
+_CLOCKS = 60.0
+_REPAIR = "repair after "
 
 
 def remove(context: Context, name: str, *, timeout: float | None = None) -> Steps[None]:
     """Stop a VM, take it out of the cluster, and remove its files and disks; nothing of it can be brought back."""
     check_known_name(name)
-
-    def look() -> Steps[View]:
-        children = context.storage.children
-        view = yield from observe(context, to_change=True, more=(children(system_image(name)),))
-        if data := [image for image in view.images_of(name) if image != system_image(name)]:
-            clones = yield Read(Role.CONTROL, tuple(children(image) for image in data))
-            view = replace(view, more=(sum(clones, view.more[0]),))
-        return view
-
-    def check(view: View) -> bool:
-        exists(view, name)
-        refuse_while_cloned(view, name)
-        if view.more[0]:
-            raise RefusedError(
-                f"The clones {', '.join(view.more[0])} still depend on the disks of VM {name}; wait until Ceph has flattened them "
-                "(`ceph rbd task list` on a machine of the site tells how far it is)."
-            )
-        return True
-
-    result = yield from stopped_and_marked(context, name, "remove", check, timeout=timeout, look=look)
+    began = context.clock()
+    look = partial(observe, context, to_change=True, more=(context.storage.disks(name),))
+    result = yield from stopped_and_marked(
+        context, name, "remove", lambda view: _can_go(view, name), timeout=timeout, look=look
+    )
     if not isinstance(result, tuple):
         return
     view, lease = result
-    snapshots = yield from _unused_disks(context, view, name)
+    disks = yield from unused(context, view.more[0])
+    cleaned = ""
     if view.is_defined(name):
-        yield from from_view(context, view, lambda now: _take_out(context, now, name, lease))
-    yield from _erase(context, view, name, lease, snapshots)
+        cleaned = yield from from_view(context, view, lambda now: _take_out(context, now, name, lease))
+    yield from erase(context, view, disks, lease, began=began, cleaned=cleaned)
 
 
-def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[None]:
-    """Delete the VM's part of the CIB in one change; sets of several others go on without it."""
+def _can_go(view: View, name: str) -> bool:
+    exists(view, name)
+    refuse_while_cloned(view, name)
+    disks: Disks = view.more[0]
+    if disks.children:
+        raise RefusedError(
+            f"The clones {', '.join(disks.children)} still depend on the disks of VM {name}; wait until Ceph has flattened them "
+            "(`ceph rbd task list` on a machine of the site tells how far it is)."
+        )
+    return True
+
+
+def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[str]:
+    """Delete the VM's part of the CIB in one change; sets of several others go on without it.
+
+    Returns:
+        The host that removed the VM's file in the same exec; empty if the control host is no hypervisor.
+    """
     refuse_unless_stopped(view, name)
     cluster = context.cluster(view.host, view.programs)
     fragment = Fragment.of(view.cib, name)
@@ -74,8 +76,12 @@ def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[No
         guards.append(Step(cluster.cleanup(name)))
     ids, remains = fragment.ids(name), fragment.remains(name)
     command = cluster.redefine(document(None, remains), ids, ()) if remains else cluster.delete(ids)
-    delete = Step(command, commits=True, afterwards=_finish_later(name))
-    yield from change_definition(context, view, guards, delete, [], made=lambda cib: cib.primitive(name) is None)
+    delete = Step(command, commits=True, afterwards=finish_later(name))
+    # another host may have taken over from the control host by then
+    clean = telling_host(file_removal(context, name), view.host)
+    rest = [clean] if view.host in [machine.name for machine in context.site.hypervisors] else []
+    values = yield from change_definition(context, view, guards, delete, rest, made=lambda cib: cib.primitive(name) is None)
+    return values[0] if values else ""
 
 
 def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
@@ -87,38 +93,39 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
     check_known_name(name)
 
     def attempt() -> Steps[tuple[View, Lease, Lease] | None]:
-        view = yield from observe(context, to_change=True)
+        view = yield from observe(context, to_change=True, more=(context.storage.disks(name),))
         left = view.leases.get(name)
         if left is None:
             return None
         if left.until > view.now and not force:
             raise RefusedError(*lease_problems(view, name), "If you are sure that it is dead, use --force.")
-        verb = f"repair after {left.verb.removeprefix('repair after ')}"
-        lease = new_lease(context, view, name, verb, notes=left.notes)
+        if _cleans(left, view):
+            refuse_if(_foreign(left, view.more[0]))
+        notes = {"since": str(left.since)} | dict(left.notes)
+        lease = new_lease(context, view, name, f"{_REPAIR}{left.verb.removeprefix(_REPAIR)}", notes=notes)
         yield from change(Role.CONTROL, *taking_over(context.cluster(view.host, view.programs), view, left, lease))
         return view, left, lease
 
+    began = context.clock()
     taken = yield from with_fresh_view(attempt)
     if taken is None:
         return f"Nothing was left unfinished on VM {name}."
     view, left, lease = taken
-    if left.verb.removeprefix("repair after ") in purging.VERBS:
-        disks = yield from read(Role.CONTROL, context.storage.disks(name))
-        return (yield from purging.finish(context, view, disks, left, lease))
+    if left.verb.removeprefix(_REPAIR) in purging.VERBS:
+        return (yield from purging.finish(context, view, view.more[0], left, lease))
     if "replaces" in left.notes:
         return (yield from resume(context, view, name, lease))
-    return (yield from _finish(context, view, left, lease))
-
-
-def _finish(context: Context, view: View, left: Lease, lease: Lease) -> Steps[str]:
-    """Clean what a create, clone or remove left; of others only the mark was left."""
-    name = left.vm
-    enabled = view.cib.primitive(name) is not None
-    if left.verb.endswith(("create", "clone", "remove")) and not enabled:
-        snapshots = yield from _unused_disks(context, view, name)
+    if _cleans(left, view):
+        disks = yield from unused(context, view.more[0])
         yield from forget_source(context, view, lease)
-        yield from _erase(context, view, name, lease, snapshots)
+        yield from erase(context, view, disks, lease, began=began)
         return f"What {left.verb} had left of VM {name} is removed."
+    return (yield from _close(context, view, left, lease))
+
+
+def _close(context: Context, view: View, left: Lease, lease: Lease) -> Steps[str]:
+    """Take away the mark of an operation that had come to its end, or that had not begun with what cannot be undone."""
+    name, enabled = left.vm, view.cib.primitive(left.vm) is not None
     steps = [Step(context.cluster(view.host, view.programs).drop_lease(lease), commits=True)]
     if enabled:
         # what a disable had put aside before it was broken off
@@ -131,52 +138,23 @@ def _finish(context: Context, view: View, left: Lease, lease: Lease) -> Steps[st
     return f"The {left.verb} of VM {name} had not begun to take it out of the cluster; it stays, and may be stopped."
 
 
-def _finish_later(name: str) -> str:
-    return f"VM {name} is removed in part; `vm-mgr repair -n {name}` removes the rest."
+def _cleans(left: Lease, view: View) -> bool:
+    """Whether what an operation left is removed: it had not made the VM yet, or had taken it out already."""
+    made_or_unmade = left.verb.endswith(("create", "clone", "remove")) and "replaces" not in left.notes
+    return made_or_unmade and view.cib.primitive(left.vm) is None
 
 
-def _unused_disks(context: Context, view: View, name: str) -> Steps[_Snapshots]:
-    """Wait until nobody has the disks open; a client that was just stopped is remembered for some seconds.
-
-    Raises:
-        RefusedError: Somebody still has.
-    """
-    images, storage = view.images_of(name), context.storage
-    deadline = context.clock() + _WATCHER_PATIENCE
-    while images:
-        questions = (*map(storage.watchers, images), *map(storage.snapshots, images))
-        answers = yield Read(Role.CONTROL, questions)
-        watchers, snapshots = answers[: len(images)], answers[len(images) :]
-        users = {image: addresses for image, addresses in zip(images, watchers, strict=True) if addresses}
-        if not users:
-            return dict(zip(images, snapshots, strict=True))
-        if context.clock() > deadline:
-            words = "; ".join(f"{image} by {', '.join(addresses)}" for image, addresses in users.items())
-            raise RefusedError(f"The disks of VM {name} are in use ({words}); end that first.")
-        if not (yield Pause(1.0)):
-            return dict(zip(images, snapshots, strict=True))
-    return {}
-
-
-def _erase(context: Context, view: View, name: str, lease: Lease, snapshots: _Snapshots) -> Steps[None]:
-    """Remove files, then disks, then the mark; each can be repeated."""
-    cluster, storage = context.cluster(view.host, view.programs), context.storage
-    hypervisors = [machine.name for machine in context.site.hypervisors]
-    file = Step(context.hypervisor.remove_file(config_file(name)), commits=True, afterwards=_finish_later(name))
-    steps = dict.fromkeys((host for host in hypervisors if is_on(view, host)), (holding(cluster, lease), file))
-    away = [host for host in hypervisors if host not in steps]
-    away += yield ChangeEach(steps, leave_out=True)
-    if away:
-        yield Say(f"{', '.join(away)} cannot be reached: {config_file(name)} stays there, and is harmless.", warning=True)
-    commands: list[Command[Any]] = []
-    for image, taken in snapshots.items():
-        commands += [storage.unprotect(image, snapshot) for snapshot, protected in taken if protected]
-        commands += [storage.purge_snapshots(image)] if taken else []
-    commands += [
-        storage.remove_group(name),
-        *map(storage.remove_image, snapshots),
-        storage.records_remove(name),
-        storage.store_remove(name),
-    ]
-    erase = [Step(command, commits=True, afterwards=_finish_later(name)) for command in commands]
-    yield from change(Role.CONTROL, holding(cluster, lease), *erase, Step(cluster.drop_lease(lease), commits=True))
+def _foreign(left: Lease, disks: Disks) -> list[str]:
+    """Return which disks cannot be those of the operation that was broken off, by the time at which they were made."""
+    since = float(left.notes.get("since", left.since))
+    problems = []
+    for disk in own(disks):
+        made = disk.created.timestamp() if disk.created else since
+        too_late = made > (since if left.verb.endswith("remove") else left.until) + _CLOCKS
+        too_early = left.verb.endswith(("create", "clone")) and made < since - _CLOCKS
+        if too_late or too_early:
+            problems.append(
+                f"The RBD image {disk.image} was made at {disk.created:%Y-%m-%d %H:%M:%S} UTC, so it has nothing to do with "
+                f"the {left.verb} of VM {left.vm}; rename it or remove it first."
+            )
+    return problems

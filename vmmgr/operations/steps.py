@@ -7,12 +7,13 @@ and can be run live, or in a test against recorded answers. ``vmmgr.operations.r
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from vmmgr.command import Command
+    from vmmgr.remote import Result
 
 T = TypeVar("T")
 
@@ -137,6 +138,16 @@ class NextControl:
 Request = Read | ReadEach | Change | ChangeEach | Stream | Pause | Say | NextControl
 Steps = Generator[Request, Any, T]
 """An operation, or a part of one, that returns a ``T``."""
+
+
+def telling_host(step: Step, expected: str) -> Step:
+    """Return the step with the name of the host that did it as its value; a dry run takes the expected one for it."""
+
+    def parse(result: Result) -> str:
+        step.command.parse(result)
+        return result.host
+
+    return replace(step, command=replace(step.command, parse=parse, foretold=expected))
 
 
 def read(where: Where, command: Command[T]) -> Steps[T]:

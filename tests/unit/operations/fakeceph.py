@@ -28,7 +28,7 @@ class CephCommands(SnapshotCommands):
     def do_create_image(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         if options["image"] in self.site.images:
             raise ExitError(17, f"rbd: create error: (17) File exists: {options['image']}")
-        self.site.images[options["image"]] = Image(int(options["size"].removesuffix("B")))
+        self.site.images[options["image"]] = Image(int(options["size"].removesuffix("B")), created=self.site.seconds)
 
     def do_remove_image(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         image = self.site.images.get(arguments[1])

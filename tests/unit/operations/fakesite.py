@@ -30,7 +30,10 @@ class Snapshot:
 
 @dataclass
 class Image:
-    """An RBD image; ``parent`` is the image and the snapshot that it depends on, ``clones`` are others that depend on it."""
+    """An RBD image; ``parent`` is the image and the snapshot that it depends on, ``clones`` are others that depend on it.
+
+    It was made at ``created``, in the site's seconds.
+    """
 
     size: int
     data: str = ""
@@ -39,6 +42,7 @@ class Image:
     snapshots: list[Snapshot] = field(default_factory=list)
     clones: list[str] = field(default_factory=list)
     parent: tuple[str, int] | None = None
+    created: float = 0.0
 
     def snapshot(self, name: str, kind: str = "user") -> Snapshot | None:
         return next((item for item in self.snapshots if (item.name, item.kind) == (name, kind)), None)

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from fakesite import Image, Snapshot
+from fakesite import EPOCH_START, Image, Snapshot
 
 if TYPE_CHECKING:
     from fakesite import FakeSite, Host
@@ -64,7 +64,8 @@ class SnapshotCommands:
 
     def _facts(self, name: str, *, metadata: bool, usage: bool) -> list[str]:
         image = self.site.images[name]
-        facts = {"info": {"size": image.size}, "snapshots": self._described(image)}
+        made = time.asctime(time.gmtime(EPOCH_START + image.created))
+        facts = {"info": {"size": image.size, "create_timestamp": made}, "snapshots": self._described(image)}
         facts["status"] = {"watchers": [{"address": address} for address in image.watchers]}
         if image.snapshots:
             facts["children"] = [{"pool": "rbd", "image": clone} for clone in self._children(name)]
@@ -122,7 +123,9 @@ class SnapshotCommands:
         if options["dest"] in self.site.images:
             raise ExitError(17, "rbd: clone error: (17) File exists")
         parent = options["image"], snapshot.id
-        self.site.images[options["dest"]] = Image(image.size, snapshot.data, dict(image.metadata), parent=parent)
+        self.site.images[options["dest"]] = Image(
+            image.size, snapshot.data, dict(image.metadata), parent=parent, created=self.site.seconds
+        )
 
     def do_flatten(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         if self._image(options).parent is None:

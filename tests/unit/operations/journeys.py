@@ -90,9 +90,9 @@ def cloning(
     return lambda context: clone(context, request)
 
 
-def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm") -> Journey:
+def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: str = "obs1 hv1 hv2") -> Journey:
     """Prepare a site for a verb."""
-    site = FakeSite(tool)
+    site = FakeSite(tool, hosts)
     site.delay = 0  # waiting has tests of its own
     add_vm(site, "db")
     verb, _, kind = name.partition(" ")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 VERBS: dict[str, Callable[..., Any]] = {"start": start, "stop": stop, "disable": disable, "enable": enable, "remove": remove}
 READS = {
-    "node", "cib", "simulate", "groups", "images", "children", "store_get", "inspect", "validate", "monitors", "metadata", "nothing",
+    "node", "cib", "simulate", "groups", "images", "disks", "store_get", "inspect", "validate", "monitors", "metadata", "nothing",
 }  # fmt: skip
 
 
@@ -254,6 +254,7 @@ def test_remove_while_clones_depend(clock: Clock, image: str) -> None:
     """A VM stays while clones need one of its disks; they are named before it is stopped."""
     site = FakeSite()
     add_vm(site, "web", disks=2)
+    site.take(image, "base")
     site.images[image].clones = ["system_copy"]
     assert "The clones rbd/system_copy still depend" in refused(Bench(site, clock), verb("remove"))[0]
 

@@ -9,7 +9,7 @@ from fakeremote import Fault, Killed
 from journeys import Journey, journey
 from workbench import Bench
 
-from vmmgr.errors import RefusedError, VmMgrError
+from vmmgr.errors import PartlyDoneError, RefusedError, VmMgrError
 from vmmgr.operations.listing import vm_status
 from vmmgr.operations.removal import repair
 
@@ -112,6 +112,71 @@ def test_broken_repair_can_be_repaired(clock: Clock, disk: DiskImage, name: str,
         copy.settle()
         perfect.settle()
         assert copy.state() == perfect.state(), event
+
+
+@pytest.mark.parametrize(
+    ("name", "after", "seconds", "refused"),
+    [
+        ("create", "create_image", 0, False), ("create", "create_image", -100, True), ("create", "create_image", 700, True),
+        ("remove", "delete", -5000, False), ("remove", "delete", 10, False), ("remove", "delete", 100, True),
+    ],
+)  # fmt: skip
+def test_an_image_of_somebody_else_survives_the_repair(
+    clock: Clock, disk: DiskImage, *, name: str, after: str, seconds: int, refused: bool
+) -> None:
+    """An image that was made before a create or after a remove, by the storage's own account, has the name by chance."""
+    site = broken_off(journey(name, disk, clock), clock, after)
+    site.images["system_web"].created += seconds
+    site.seconds = 2000
+    before = site.state()
+    if not refused:
+        assert repaired(site, clock) == f"What {name} had left of VM web is removed."
+        return
+    with pytest.raises(
+        RefusedError, match=r"The RBD image system_web was made at 2023-11-14 22:.* UTC, so it has nothing to do"
+    ):
+        repaired(site, clock)
+    assert site.state() == before
+
+
+def test_the_time_of_the_first_operation_is_handed_down(clock: Clock, disk: DiskImage) -> None:
+    """A repair that is repaired in its turn still knows what was made by the operation that was broken off first."""
+    site = broken_off(journey("create", disk, clock), clock, "set_metadata")
+    for _ in range(2):
+        site.seconds += 700
+        bench = Bench(site, clock, "bob@lab")
+        bench.remote.before = lambda index, command, bench=bench: bench.remote.faults.update(
+            {index + 1: KILL} if command == "assert_lease" else {}
+        )
+        with pytest.raises(Killed):
+            bench.run(lambda context: repair(context, "web"))
+    assert site.leases() == ["web"]
+    site.images["system_web"].created -= 100
+    site.seconds += 700
+    with pytest.raises(RefusedError, match="nothing to do with the repair after create of VM web"):
+        repaired(site, clock)
+
+
+def test_a13_11_an_image_that_is_opened_during_a_remove_keeps_its_vm(clock: Clock, disk: DiskImage) -> None:
+    """Whoever opens a disk at the last moment leaves no orphan: the VM stays listed and marked, and a repair removes the rest."""
+    route = journey("remove", disk, clock)
+    site = route.prepared.clone()
+    bench = Bench(site, clock)
+
+    def opened(_index: int, command: str) -> None:
+        if command == "remove_group":
+            site.images["data_web_0"].watchers = ["10.9.9.9:0/1"]
+
+    bench.remote.before = opened
+    with pytest.raises(PartlyDoneError, match=r"still has watchers(.|\n)*`vm-mgr repair -n web` removes the rest"):
+        bench.run(route.operation)
+    state = bench.run(lambda context: vm_status(context, "web"))
+    assert "in progress: remove by ann@desk" in state.details[0]
+    assert "data_web_0" in site.images
+    site.images["data_web_0"].watchers = []
+    site.seconds += 5000
+    assert repaired(site, clock) == "What remove had left of VM web is removed."
+    assert site.images.keys() == {"system_db"}
 
 
 def test_two_repairs_at_once(clock: Clock, disk: DiskImage) -> None:

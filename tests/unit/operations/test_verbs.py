@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 LOOK = ["cib", "simulate"]
-WAITING = (LOOK, ["watchers", "watchers", "snapshots", "snapshots"])
+WAITING = (LOOK, ["disks"])
 
 
 def test_create_makes_all_that_vm_manager_would(clock: Clock, disk: DiskImage) -> None:
@@ -140,8 +140,8 @@ def test_a13_10_one_change_of_definition(clock: Clock, disk: DiskImage, name: st
         ("disable", {"obs1": 3}),
         ("enable", {"obs1": 2, "hv1": 1, "hv2": 1}),
         ("enable metadata", {"obs1": 2, "hv1": 1, "hv2": 1}),
-        ("remove", {"obs1": 5, "hv1": 1, "hv2": 1}),
-        ("remove disabled", {"obs1": 4, "hv1": 1, "hv2": 1}),
+        ("remove", {"obs1": 3, "hv1": 2, "hv2": 1}),
+        ("remove disabled", {"obs1": 2, "hv1": 2, "hv2": 1}),
     ],
 )
 def test_execs(clock: Clock, disk: DiskImage, name: str, execs: dict[str, int]) -> None:
