@@ -38,6 +38,7 @@ COMMANDS = {
     "remove_colocation": "vmmgr.commands.colocation:RemoveColocation",
     "remove_snapshot": "vmmgr.commands.snapshots:RemoveSnapshot",
     "repair": "vmmgr.commands.removal:Repair",
+    "rollback": "vmmgr.commands.rollback:Rollback",
     "set_metadata": "vmmgr.commands.metadata:SetMetadata",
     "start": "vmmgr.commands.running:Start",
     "status": "vmmgr.commands.listing:Show",

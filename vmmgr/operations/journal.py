@@ -113,7 +113,7 @@ class Journal:
         failures: list[str] = []
         while self._entries:
             entry = self._entries.pop()
-            if entry.step.holds and failures:
+            if (entry.step.holds or entry.step.anchor) and failures:
                 break  # the mark stays, and with it what came before
             if failure := self._attempt(entry.where, entry.undo):
                 failures.append(f"{failure}\nTo do it by hand: {entry.undo}")

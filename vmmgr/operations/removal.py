@@ -15,6 +15,7 @@ from vmmgr.operations.lease import holding, lease_problems, new_lease, refuse_wh
 from vmmgr.operations.observation import observe
 from vmmgr.operations.restoring import resume
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
+from vmmgr.operations.rollback_repair import finish_rollback
 from vmmgr.operations.steps import Role, Say, Step, change, telling_host
 from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
 from vmmgr.operations.survey import refuse_if
@@ -113,6 +114,8 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
     view, left, lease = taken
     if left.verb.removeprefix(_REPAIR) in purging.VERBS:
         return (yield from purging.finish(context, view, view.more[0], left, lease))
+    if left.verb.removeprefix(_REPAIR) == "rollback":
+        return (yield from finish_rollback(context, view, lease))
     if "replaces" in left.notes:
         return (yield from resume(context, view, name, lease))
     if _cleans(left, view):

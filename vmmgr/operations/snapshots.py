@@ -99,6 +99,17 @@ def snapshot_steps(storage: StorageDriver, disks: Disks, snapshot: str, *, compa
     )
 
 
+def foreseen(disks: Disks, snapshot: str, *, compatible: bool = False) -> Disks:
+    """Return the disks with the snapshot that ``snapshot_steps`` takes; its number and time are Ceph's to choose."""
+    grouped, never = len(disks.disks) > 1 and not compatible, datetime.fromtimestamp(0, UTC)
+    part = ImageSnapshot(0, snapshot, never)
+    if grouped:
+        part = replace(part, kind="group", group=disks.vm, group_snapshot=snapshot)
+    parts = tuple(replace(disk, snapshots=(*disk.snapshots, part)) for disk in disks.disks)
+    names = {**disks.group_snapshots, snapshot: True} if grouped else disks.group_snapshots
+    return replace(disks, disks=parts, group_snapshots=names)
+
+
 def disk_problems(disks: Disks, *, as_group: bool) -> list[str]:
     """Return why a VM's disks cannot be taken as a whole; ``as_group``, by a snapshot of their group."""
     if system_image(disks.vm) not in disks.images:
@@ -129,7 +140,7 @@ def _take(context: Context, view: View, request: SnapshotRequest, lease: Lease) 
         *taking(context.cluster(view.host, view.programs), view, lease),
         *snapshot_steps(storage, disks, request.snapshot, compatible=request.compatible),
     )
-    look = Step(replace(storage.disks(name), foretold=_foreseen(disks, request)))
+    look = Step(replace(storage.disks(name), foretold=foreseen(disks, request.snapshot, compatible=request.compatible)))
     state = state_of(view, name)
     one_by_one = request.compatible and len(disks.disks) > 1
     if state.status in (Status.STOPPED, Status.DISABLED) and not disks.watchers:
@@ -150,17 +161,6 @@ def _take(context: Context, view: View, request: SnapshotRequest, lease: Lease) 
         )
     *_, disks = yield from change(Role.CONTROL, *steps, look)
     return Consistency.CRASH, disks
-
-
-def _foreseen(disks: Disks, request: SnapshotRequest) -> Disks:
-    """Return the disks with the snapshot that is to be taken; its number and time are Ceph's to choose."""
-    grouped, never = len(disks.disks) > 1 and not request.compatible, datetime.fromtimestamp(0, UTC)
-    part = ImageSnapshot(0, request.snapshot, never)
-    if grouped:
-        part = replace(part, kind="group", group=request.name, group_snapshot=request.snapshot)
-    parts = tuple(replace(disk, snapshots=(*disk.snapshots, part)) for disk in disks.disks)
-    names = {**disks.group_snapshots, request.snapshot: True} if grouped else disks.group_snapshots
-    return replace(disks, disks=parts, group_snapshots=names)
 
 
 def _running_on(context: Context, view: View, name: str) -> str | None:

@@ -42,6 +42,8 @@ class Step:
         afterwards: What to do when something fails after the commit; empty where the state is then a regular one.
         exclusive: It makes what nobody else may have made. Its failure means that nothing was done, and while its outcome is
             not known nothing is undone: what has the name may be somebody else's.
+        anchor: What a repair would start from. It and what came before it stay when something that came after it could not be
+            taken back.
         holds: For the step that marks the VM: tells whether the mark still is this operation's, or fails. Without it nothing
             is undone, for somebody else has taken over; and the mark stays when what came after it could not be undone.
     """
@@ -51,6 +53,7 @@ class Step:
     commits: bool = False
     afterwards: str = ""
     exclusive: bool = False
+    anchor: bool = False
     holds: Command[Any] | None = None
 
 

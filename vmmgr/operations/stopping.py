@@ -10,15 +10,19 @@ from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
 from vmmgr.operations.observation import observe
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import Role, Step, change
+from vmmgr.operations.steps import Pause, Role, Step, change, read
 from vmmgr.operations.waiting import TimeUpError, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from vmmgr.disks import Disks
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
+
+# Seconds for Ceph to forget a client that had the image open (osd_client_watch_timeout is 30 by default).
+WATCHER_PATIENCE = 40.0
 
 
 def stopped_and_marked(
@@ -29,6 +33,7 @@ def stopped_and_marked(
     *,
     timeout: float | None = None,
     look: Callable[[], Steps[View]] | None = None,
+    notes: Callable[[View], Mapping[str, str]] | None = None,
 ) -> Steps[tuple[View, Lease] | View]:
     """Take a lease on a VM and stop it, if it runs.
 
@@ -39,6 +44,7 @@ def stopped_and_marked(
         check: Refuses what cannot be done, and returns False when there is nothing to do.
         timeout: Seconds to wait for the VM to stop; None for its own stop timeout.
         look: Reads the site; None for the usual reading.
+        notes: What a repair has to know besides.
 
     Returns:
         The view after the stop with the lease, or only a view when there was nothing to do.
@@ -51,7 +57,8 @@ def stopped_and_marked(
         if not check(view):
             return view, None
         refuse_unmanaged(view, name)
-        lease = new_lease(context, view, name, verb, extra=timeout or view.cib.operation_timeout(name, "stop"))
+        patience = timeout or view.cib.operation_timeout(name, "stop")
+        lease = new_lease(context, view, name, verb, extra=patience, notes=notes(view) if notes else None)
         cluster = context.cluster(view.host, view.programs)
         steps = [*taking(cluster, view, lease)]
         resource = view.resource(name)
@@ -72,6 +79,24 @@ def stopped_and_marked(
         except TimeUpError as error:
             raise VmMgrError(f"VM {name} did not stop in its time, so {verb} gives up and lets it run again.") from error
     return view, lease
+
+
+def unused_disks(context: Context, name: str) -> Steps[Disks]:
+    """Wait until nobody has the disks of a VM open; a client that was just stopped is remembered for some seconds.
+
+    Raises:
+        RefusedError: Somebody still has.
+    """
+    deadline = context.clock() + WATCHER_PATIENCE
+    while True:
+        disks = yield from read(Role.CONTROL, context.storage.disks(name))
+        if not disks.watchers:
+            return disks
+        if context.clock() > deadline:
+            words = "; ".join(f"{image} by {', '.join(addresses)}" for image, addresses in disks.watchers.items())
+            raise RefusedError(f"The disks of VM {name} are in use ({words}); end that first.")
+        if not (yield Pause(1.0)):
+            return disks
 
 
 def refuse_unless_stopped(view: View, name: str) -> None:

@@ -54,11 +54,23 @@ class Site:
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose operations are stubbed where the commands find them."""
-    from vmmgr.operations import colocation, create, listing, membership, metadata, purging, removal, running, snapshots
+    from vmmgr.operations import (
+        colocation,
+        create,
+        listing,
+        membership,
+        metadata,
+        purging,
+        removal,
+        rollback,
+        running,
+        snapshots,
+    )
 
     stub = Site()
     monkeypatch.setattr(session, "run_on_site", stub.run_on_site)
     for module, names in (
+        (rollback, ["rollback"]),
         (metadata, ["vm_metadata", "metadata_value", "set_metadata", "unset_metadata"]), (removal, ["remove", "repair"]),
         (colocation, ["add_colocation", "list_colocations", "remove_colocation"]), (create, ["create"]), (listing, ["list_vms", "vm_status"]), (membership, ["enable", "disable"]),
         (running, ["start", "stop"]), (snapshots, ["create_snapshot", "list_snapshots"]), (purging, ["remove_snapshot", "purge"]),
@@ -255,6 +267,11 @@ def test_cells_cannot_steer_the_terminal_nor_make_rows(site: Site, shown: Any) -
         ),
         (("disable", "-n", "a"), ("disable", ("context", "a"), {"timeout": None}), "VM vm1 is Started on hv1.\n"),
         (("remove", "-n", "a"), ("remove", ("context", "a"), {"timeout": None}), "VM a is removed.\n"),
+        (
+            ("rollback", "-n", "a", "--snap-name", "s", "--no-safety", "--timeout", "7"),
+            ("rollback", ("context", "a", "s"), {"safety": False, "timeout": 7}),
+            "VM a is rolled back to s.\nVM vm1 is Started on hv1.\n",
+        ),
         (("remove", "-n", "a", "--timeout", "7"), ("remove", ("context", "a"), {"timeout": 7}), "VM a is removed.\n"),
     ],
 )

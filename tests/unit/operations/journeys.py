@@ -19,6 +19,7 @@ from vmmgr.operations.metadata import set_metadata, unset_metadata
 from vmmgr.operations.purging import purge, remove_snapshot
 from vmmgr.operations.removal import remove
 from vmmgr.operations.retention import Retention
+from vmmgr.operations.rollback import rollback
 from vmmgr.operations.running import start, stop
 from vmmgr.operations.snapshots import SnapshotRequest, create_snapshot
 
@@ -35,6 +36,7 @@ JOURNEYS = (
     "create", "create stopped", "create disabled", "clone", "clone paused", "clone disabled", "start", "stop", "disable", "enable", "enable metadata", "remove", "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
     "remove_colocation", "remove_colocation disabled",
     "create_snapshot", "create_snapshot compatible", "create_snapshot disabled", "remove_snapshot", "remove_snapshot foreign", "purge",
+    "rollback", "rollback stopped", "rollback disabled", "rollback unsafe", "rollback compatible",
 )  # fmt: skip
 COLOCATION = '<rsc_colocation id="together" rsc="web" with-rsc="db" score="700"/>'
 
@@ -104,7 +106,8 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
             "_crm_config_cmd": "location x src 1: hv1",
         }
     elif verb != "create":
-        add_vm(site, "web", disks=2, running=verb != "start", enabled=kind not in {"metadata", "disabled"}, stop_timeout=90)
+        running, enabled = verb != "start" and kind != "stopped", kind not in {"metadata", "disabled"}
+        add_vm(site, "web", disks=2, running=running, enabled=enabled, stop_timeout=90)
     if verb in {"disable", "enable", "remove", "remove_colocation"} and kind not in {"metadata", "disabled"}:
         constrain(site, COLOCATION)
     if name == "remove_colocation disabled":
@@ -117,12 +120,7 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
         site.take("system_web", "old", protected=True)
         site.take("system_web", "new")
         site.take_group("web", "both")
-    if verb in {"create_snapshot", "remove_snapshot", "purge"}:
-        site.take("data_web_0", "foreign")
-        site.agents.add("web")
-    if verb in {"remove_snapshot", "purge"}:
-        Bench(site, clock).run(lambda context: create_snapshot(context, SnapshotRequest("web", "old")))
-        Bench(site, clock).run(lambda context: create_snapshot(context, SnapshotRequest("web", "new", compatible=True)))
+    _take_snapshots(site, clock, verb, kind)
     operations: dict[str, Callable[[Context], Steps[Any]]] = {
         "create": creating(disk, disks=2, enable=kind != "disabled", start=kind != "stopped"),
         "clone": cloning("src", base_xml=DOMAIN, pause=kind == "paused", enable=kind != "disabled"),
@@ -139,7 +137,35 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
             context, SnapshotRequest("web", "before", compatible=kind == "compatible")
         ),
         "remove_snapshot": lambda context: remove_snapshot(context, "web", kind or "new"),
+        "rollback": lambda context: rollback(context, "web", "old", safety=kind != "unsafe"),
         "purge": lambda context: purge(context, "web", Retention(oldest=1)),
     }
     site.settle()
     return Journey(name, operations[verb], site)
+
+
+def _take_snapshots(site: FakeSite, clock: Clock, verb: str, kind: str) -> None:
+    """Take the snapshots that a verb is about."""
+    if verb in {"create_snapshot", "remove_snapshot", "purge"}:
+        site.take("data_web_0", "foreign")
+        site.agents.add("web")
+    if verb in {"remove_snapshot", "purge"}:
+        Bench(site, clock).run(lambda context: create_snapshot(context, SnapshotRequest("web", "old")))
+        Bench(site, clock).run(lambda context: create_snapshot(context, SnapshotRequest("web", "new", compatible=True)))
+    if verb == "rollback":
+        _make_history(site, clock, kind)
+
+
+def _make_history(site: FakeSite, clock: Clock, kind: str) -> None:
+    """Take a snapshot of the VM, and change its data, its metadata and its domain XML after that."""
+    metadata = site.images["system_web"].metadata
+    metadata |= {"owner": "ann", "gone": "x"}
+    request = SnapshotRequest("web", "old", compatible=kind == "compatible", freeze=kind == "compatible")
+    Bench(site, clock).run(lambda context: create_snapshot(context, request))
+    del metadata["gone"]
+    metadata |= {"owner": "bob", "new": "y", "_priority": "7", "xml": metadata["xml"] + "<!-- newer -->"}
+    for image in ("system_web", "data_web_0"):
+        site.images[image].data = f"newer data of {image}"
+    for host in site.hosts.values():
+        if host.files:
+            host.files["/etc/pacemaker/web.xml"] = metadata["xml"]

@@ -128,6 +128,8 @@ CASES += [
     for name in ("create_snapshot", "create_snapshot compatible", "remove_snapshot", "purge")
     for fault in EVERY
 ]
+CASES += [(f"rollback{kind}", "crm", fault) for kind in ("", " stopped", " unsafe") for fault in EVERY]
+CASES += [(f"rollback {kind}", "pcs", fault) for kind in ("disabled", "compatible") for fault in (KILL, FAIL_LATE, INTERRUPT)]
 CASES += [
     (f"{verb}_colocation{kind}", "crm", fault) for verb in ("add", "remove") for kind in ("", " disabled") for fault in EVERY
 ]
