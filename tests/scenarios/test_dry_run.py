@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from tests.pasting import pasted
@@ -20,21 +20,24 @@ TOKENS = re.compile(r"\b[0-9a-f]{8}\b(?! \(lease\))")
 LOGGED = re.compile(r"^(\w+): ((?:(?!^\w+: ).)*?): exit code (\d+)(?: in [\d.]+ s)?$", re.MULTILINE | re.DOTALL)
 
 
-def everything(site: LabSite) -> dict[str, Any]:
+STORAGE = """rados --pool=rbd ls | sort; rbd ls | while read -r image; do rbd info "$image"; rbd image-meta list "$image"; done
+rbd group ls | while read -r group; do echo "$group"; rbd group image ls "$group"; done"""
+
+
+def everything(site: LabSite) -> dict[str, str]:
     """Return all that a verb could change."""
-    script = "sha256sum /etc/pacemaker/*; virsh list --all"
-    return {
-        "cib": (site.epoch(), configuration(site)),
-        "files": {host: site.on(host, "sh", "-c", script) for host in site.hypervisors},
-        "images": {image: site.rbd("image-meta", "list", image) for image in site.rbd("ls")},
-        "groups": {group: site.rbd("group", "image", "ls", group) for group in site.rbd("group", "ls")},
-        "objects": sorted(name for name in site.on(site.anywhere, "rados", "--pool=rbd", "ls").split() if "vm-mgr" in name),
+    found = {host: site.on(host, "sh", "-c", "sha256sum /etc/pacemaker/*; virsh list --all") for host in site.hypervisors}
+    cib = site.cib()
+    return found | {
+        "cib": configuration(cib),
+        "epoch": cib.get("epoch", ""),
+        "storage": site.on(site.anywhere, "sh", "-c", STORAGE),
     }
 
 
-def configuration(site: LabSite) -> str:
-    """Return the configuration of the cluster, one element on each line."""
-    section = site.cib().find("configuration")
+def configuration(cib: ET.Element) -> str:
+    """Return the configuration in a CIB, one element on each line."""
+    section = cib.find("configuration")
     assert section is not None
     ET.indent(section)
     section.tail = None
@@ -80,7 +83,7 @@ def check(site: LabSite, folder: Path, *words: str) -> str:
     # whatever else the real run did, the dry run did as well: it reads
     assert {command for _, command in done} <= {command for _, command in [*printed, *logged(dry.err)]}
     _, _, difference = dry.out.partition("# The configuration of the cluster in the end:\n")
-    assert configuration(site) == patched(before["cib"][1], difference.rpartition("\nIt would end with: ")[0])
+    assert configuration(site.cib()) == patched(before["cib"], difference.rpartition("\nIt would end with: ")[0])
     assert dry.out.endswith(f"\nIt would end with: {real.out}")
     return dry.out
 
