@@ -82,7 +82,7 @@ def test_how_far_ceph_is(rbd: Rbd, answer: Any) -> None:
 def test_images_with_a_parent_are_named(rbd: Rbd, tmp_path: Path) -> None:
     """An image that is gone depends on nothing; without the manager nothing is under way; any other failure is one."""
     script = f"case $* in *gone*) exit 2 ;; *broken*) exit 5 ;; *clone*) echo '{INFO}' ;; *) echo '{{}}' ;; esac"
-    done = run(rbd.flattening(["plain", "clone", "gone"]), tmp_path, rbd=script, ceph="echo '[]'")
+    done = run(rbd.flattening(["plain", "clone", "gone"]), tmp_path, rbd=script, ceph="printf '\\n[]\\n'")
     assert (done.returncode, done.stdout) == (0, b"[]\nclone\n")
     done = run(rbd.flattening(["clone"]), tmp_path, rbd=script, ceph="exit 22")
     assert (done.returncode, done.stdout) == (0, b"[]\nclone\n")
