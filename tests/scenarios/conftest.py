@@ -22,12 +22,17 @@ SITES = {
 }
 # One after the other: two labs at a time would need twice the memory, and two cores do not make them faster.
 CHOSEN = os.environ.get("VMMGR_LAB_SITES", ",".join(SITES)).split(",")
+# Whoever chooses sites gets all that runs on them. Otherwise each module runs on the first site that it names, so that both tools,
+# both logins and both agents are met in half an hour.
+BRIEFLY = "VMMGR_LAB_SITES" not in os.environ
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a module's tests on the sites that its ``RUN_ON`` names, or on all of them."""
+    """Run a test on the sites that its mark or its module's ``RUN_ON`` names, or on all of them."""
     if "site" in metafunc.fixturenames:
-        wanted = getattr(metafunc.module, "RUN_ON", tuple(SITES))
+        mark = metafunc.definition.get_closest_marker("sites")
+        named = mark.args if mark else getattr(metafunc.module, "RUN_ON", ())
+        wanted = named[: 1 if BRIEFLY and not mark else None] or tuple(SITES)
         metafunc.parametrize("site", [name for name in CHOSEN if name in wanted], indirect=True, scope="session")
 
 

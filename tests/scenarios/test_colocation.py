@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tests.scenarios.site import LabSite
 
-RUN_ON = ("crmsh-root", "pcs-hardened")
+RUN_ON = ("pcs-hardened", "crmsh-root")
 
 
 def colocations(site: LabSite, *words: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.scenarios.site import LabSite
 
-RUN_ON = ("crmsh-root", "pcs-hardened")
+RUN_ON = ("pcs-hardened", "crmsh-root")
 
 
 def raw_sha256(image: str) -> str:

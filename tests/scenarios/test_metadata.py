@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.scenarios.site import LabSite
 
-RUN_ON = ("crmsh-root", "pcs-hardened")
+RUN_ON = ("pcs-hardened", "crmsh-root")
 VALUES = (b"-", b"-rf two\nlines \x1b[2J\t\r\x01 \xff\xfe" + "größe 漢字 '\"\\$(x)`\n\n".encode(), b"x" * 131071)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from tests.scenarios.site import all_online, status, until
 
 if TYPE_CHECKING:
@@ -147,6 +149,7 @@ def started_elsewhere(site: LabSite, vm: str, host: str) -> bool:
     return answer.code == 0 and answer.rows["Status"] == "Started" and answer.rows["Node"] != host
 
 
+@pytest.mark.sites("crmsh-root", "pcs-root")  # with fencing and without
 def test_power_cut(site: LabSite, vm: str, tmp_path: Path) -> None:
     """The power of the VM's hypervisor is cut: the VM runs on the other, and vm-mgr says so."""
     xml = site.domain(tmp_path, vm, 105)
