@@ -70,6 +70,7 @@ def test_main_road(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert status(site, vm) == ("Undefined", None)
 
 
+@pytest.mark.sites("crmsh-root", "pcs-hardened")
 def test_same_cib_from_either_tool(site: LabSite, vm: str, tmp_path: Path) -> None:
     """A resource with all its options is the same, id by id, whichever tool made it, and survives disable and enable."""
     xml = site.domain(tmp_path, vm, 103)
