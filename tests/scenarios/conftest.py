@@ -22,8 +22,8 @@ SITES = {
 }
 # One after the other: two labs at a time would need twice the memory, and two cores do not make them faster.
 CHOSEN = os.environ.get("VMMGR_LAB_SITES", ",".join(SITES)).split(",")
-# Whoever chooses sites gets all that runs on them. Otherwise each module runs on the first site that it names, so that both tools,
-# both logins and both agents are met in half an hour.
+# Whoever chooses sites gets all that runs on them. Otherwise each module runs on the first site that it names, and what is marked
+# as thorough does not run, so that both tools, both logins and both agents are met in half an hour.
 BRIEFLY = "VMMGR_LAB_SITES" not in os.environ
 
 
@@ -34,6 +34,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         named = mark.args if mark else getattr(metafunc.module, "RUN_ON", ())
         wanted = named[: 1 if BRIEFLY and not mark else None] or tuple(SITES)
         metafunc.parametrize("site", [name for name in CHOSEN if name in wanted], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is thorough, and say so, unless sites are chosen."""
+    left_out = [item for item in items if BRIEFLY and item.get_closest_marker("thorough")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

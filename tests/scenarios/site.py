@@ -139,7 +139,7 @@ class LabSite:
             except OSError:
                 return False
 
-        until(answers, 60, f"the guest {address[0]} answers")
+        until(answers, 180, f"the guest {address[0]} answers")
         time.sleep(1)
 
     def discard(self, vm: str) -> None:

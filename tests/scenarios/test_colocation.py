@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.scenarios.site import until
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from tests.scenarios.site import LabSite
 
 RUN_ON = ("pcs-hardened", "crmsh-root")
+pytestmark = pytest.mark.thorough
 
 
 def colocations(site: LabSite, *words: str) -> dict[str, str]:

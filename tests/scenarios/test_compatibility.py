@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # A site as SEAPATH's playbooks leave it: its agent, crmsh, hardened, an observer, no fencing.
 RUN_ON = ("crmsh-hardened",)
+pytestmark = pytest.mark.thorough
 OCTET = 140
 
 

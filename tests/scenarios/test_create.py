@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.scenarios.site import status
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ def located(site: LabSite, vm: str) -> dict[str, str]:
     return {item.get("node", ""): item.get("score", "") for item in items if item.get("node")}
 
 
+@pytest.mark.thorough
 def test_cluster_commands(site: LabSite, vm: str, tmp_path: Path) -> None:
     """Lines for the site's tool are part of the one change; a refused one leaves nothing; disable and enable keep what they made."""
     crm = site.name.endswith("crmsh-root")

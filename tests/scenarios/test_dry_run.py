@@ -7,6 +7,8 @@ import shlex
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from tests.pasting import pasted
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tests.scenarios.site import LabSite
 
 RUN_ON = ("crmsh-root", "pcs-hardened")
+pytestmark = pytest.mark.thorough
 # What each run makes anew and says so: the tokens of leases.
 TOKENS = re.compile(r"\b[0-9a-f]{8}\b(?! \(lease\))")
 LOGGED = re.compile(r"^(\w+): ((?:(?!^\w+: ).)*?): exit code (\d+)(?: in [\d.]+ s)?$", re.MULTILINE | re.DOTALL)

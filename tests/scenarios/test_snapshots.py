@@ -6,6 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.scenarios.site import until
 
 if TYPE_CHECKING:
@@ -128,6 +130,7 @@ def slow_site(site: LabSite, folder: Path) -> str:
     return str(config)
 
 
+@pytest.mark.thorough
 def test_guest_never_stays_paused(site: LabSite, vm: str, tmp_path: Path) -> None:
     """The workstation is killed while the guest is held still: its hypervisor lets it go on, and repair cleans up."""
     second = tmp_path / "second.raw"
