@@ -116,6 +116,7 @@ class Story:
             self.site.on(self.site.anywhere, "cibadmin", "--delete", "--xpath", f"//*[@id='{name}']")
 
 
+@pytest.mark.thorough
 def test_both_tools_make_the_same_cib(site: LabSite, tmp_path: Path) -> None:
     """Verb by verb the configuration is the same whichever tool made it; no edit of somebody else is lost on the way."""
     told = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from tests.scenarios.site import status, until
@@ -44,6 +45,7 @@ def snapshots(site: LabSite, vm: str) -> list[str]:
     return [row["Name"] for row in site.done("list_snapshots", "-n", vm, "-f", "json").rows]
 
 
+@pytest.mark.thorough
 def test_a13_13_role_and_constraints_stay(site: LabSite, vm: str, tmp_path: Path) -> None:
     """A VM that runs is rolled back and runs again, with the constraints it had; metadata and domain XML are those of the snapshot."""
     create(site, vm, tmp_path, "--nostart", "--metadata", "note=before")

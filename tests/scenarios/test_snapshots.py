@@ -99,6 +99,7 @@ def test_snapshots_of_two_disks(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert site.traces(vm) == []
 
 
+@pytest.mark.thorough
 def test_clones_keep_what_they_need(site: LabSite, vm: str, tmp_path: Path) -> None:
     """A snapshot that a clone depends on can be removed: Ceph keeps its data out of sight until the clone is flattened."""
     site.done("create", "-n", vm, "--xml", site.domain(tmp_path, vm, 132), "-i", site.image("tiny"), "--disable")

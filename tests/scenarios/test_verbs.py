@@ -150,7 +150,7 @@ def started_elsewhere(site: LabSite, vm: str, host: str) -> bool:
     return answer.code == 0 and answer.rows["Status"] == "Started" and answer.rows["Node"] != host
 
 
-@pytest.mark.sites("pcs-root")  # without fencing, as SEAPATH has it; the demo cuts the power of a fenced host
+@pytest.mark.thorough  # the demo cuts the power, too
 def test_power_cut(site: LabSite, vm: str, tmp_path: Path) -> None:
     """The power of the VM's hypervisor is cut: the VM runs on the other, and vm-mgr says so."""
     xml = site.domain(tmp_path, vm, 105)
