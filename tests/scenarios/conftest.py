@@ -11,6 +11,7 @@ from tests.scenarios.site import LabSite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SITES = {
     "crmsh-root": ["--login", "root", "--tools", "crmsh"],
@@ -68,3 +69,29 @@ def vm(site: LabSite, request: pytest.FixtureRequest) -> Iterator[str]:
         site.vm_mgr("repair", "-n", name, "--force")
         site.vm_mgr("stop", "--force", "-n", name)
         site.vm_mgr("remove", "-n", name)
+
+
+@pytest.fixture
+def xml(site: LabSite, vm: str, tmp_path: Path) -> str:
+    """A domain XML for the VM of this test."""
+    return site.domain(tmp_path, vm, 110)
+
+
+@pytest.fixture
+def big_image(tmp_path: Path) -> str:
+    """A disk image that takes some seconds to import."""
+    path = tmp_path / "big.raw"
+    block = bytes(range(256)) * 4096
+    with path.open("wb") as file:
+        file.write(bytes(510) + b"\x55\xaa" + bytes(1024 * 1024 - 512))
+        for _ in range(600):
+            file.write(block)
+    return str(path)
+
+
+@pytest.fixture
+def empty_image(tmp_path: Path) -> str:
+    """A small disk image without a system; such a guest never heeds its power button."""
+    path = tmp_path / "empty.raw"
+    path.write_bytes(bytes(510) + b"\x55\xaa" + bytes(1024 * 1024 - 512))
+    return str(path)

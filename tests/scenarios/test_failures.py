@@ -21,24 +21,6 @@ if TYPE_CHECKING:
 RUN_ON = ("crmsh-root", "pcs-hardened")
 
 
-@pytest.fixture
-def xml(site: LabSite, vm: str, tmp_path: Path) -> str:
-    """A domain XML for the VM of this test."""
-    return site.domain(tmp_path, vm, 110)
-
-
-@pytest.fixture
-def big_image(tmp_path: Path) -> str:
-    """A disk image that takes some seconds to import."""
-    path = tmp_path / "big.raw"
-    block = bytes(range(256)) * 4096
-    with path.open("wb") as file:
-        file.write(bytes(510) + b"\x55\xaa" + bytes(1024 * 1024 - 512))
-        for _ in range(600):
-            file.write(block)
-    return str(path)
-
-
 def everything(site: LabSite) -> tuple[object, ...]:
     """Return what must not change when something is refused."""
     return (
