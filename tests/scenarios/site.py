@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "tests/lab/lab"
 VM_MGR = Path(sys.executable).with_name("vm-mgr")
+_SLOW_SNAPSHOT = """sh -c 'sleep 37; rbd --no-progress snap create --pool="$1" --image="$2" --snap="$3"' sh {{ pool }} {{ image }} {{ snapshot }}\n"""
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class LabSite:
             except OSError:
                 return False
 
-        until(answers, 180, f"the guest {address[0]} answers")
+        until(answers, 60, f"the guest {address[0]} answers")
         time.sleep(1)
 
     def discard(self, vm: str) -> None:
@@ -221,3 +222,14 @@ def status(site: LabSite, vm: str) -> tuple[str, str | None]:
     """Return what vm-mgr says of a VM."""
     row = site.done("status", "-n", vm, "-f", "json").rows
     return row["Status"], row["Node"]
+
+
+def slow_site(site: LabSite, folder: Path) -> str:
+    """Write a configuration in which a snapshot takes half a minute, and return its path."""
+    template = folder / "templates/rbd/create_snapshot.j2"
+    template.parent.mkdir(parents=True)
+    template.write_text(_SLOW_SNAPSHOT)
+    config = folder / "config.yaml"
+    document = {"sites": {"slow": {"inventory": site.environ["VMMGR_INVENTORY"], "templates": str(folder / "templates")}}}
+    config.write_text(json.dumps(document))
+    return str(config)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.scenarios.site import until
+from tests.scenarios.site import slow_site, until
 
 if TYPE_CHECKING:
     from tests.scenarios.site import LabSite
@@ -19,7 +19,6 @@ RUN_ON = ("pcs-hardened",)
 pytestmark = pytest.mark.thorough
 # Where the Debian guest has its root file system, and where the superblock of an ext4 has its magic number and its features.
 ROOT, SUPERBLOCK, MAGIC, INCOMPATIBLE, NEEDS_RECOVERY = 41 << 20, 1024, 56, 96, 4
-SLOW = """sh -c 'sleep 37; rbd --no-progress snap create --pool="$1" --image="$2" --snap="$3"' sh {{ pool }} {{ image }} {{ snapshot }}\n"""
 
 
 def frozen(site: LabSite, host: str, vm: str) -> bool | None:
@@ -39,17 +38,6 @@ def needs_recovery(site: LabSite, image: str, snapshot: str) -> bool:
     block = bytes(map(int, site.on(site.hypervisors[0], "sh", "-c", script, "sh", image, snapshot, offset).split()))
     assert block[MAGIC : MAGIC + 2] == b"\x53\xef"
     return bool(block[INCOMPATIBLE] & NEEDS_RECOVERY)
-
-
-def slow_site(site: LabSite, folder: Path) -> str:
-    """Write a configuration in which a snapshot takes half a minute, and return its path."""
-    template = folder / "templates/rbd/create_snapshot.j2"
-    template.parent.mkdir(parents=True)
-    template.write_text(SLOW)
-    config = folder / "config.yaml"
-    document = {"sites": {"slow": {"inventory": site.environ["VMMGR_INVENTORY"], "templates": str(folder / "templates")}}}
-    config.write_text(json.dumps(document))
-    return str(config)
 
 
 def test_guest_is_frozen_and_never_stays_so(site: LabSite, vm: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.scenarios.site import until
+from tests.scenarios.site import slow_site, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tests.scenarios.site import LabSite
 
 RUN_ON = ("crmsh-root", "pcs-hardened")
-SLOW = """sh -c 'sleep 37; rbd --no-progress snap create --pool="$1" --image="$2" --snap="$3"' sh {{ pool }} {{ image }} {{ snapshot }}\n"""
 
 
 def listed(site: LabSite, vm: str) -> dict[str, Any]:
@@ -118,17 +117,6 @@ def test_clones_keep_what_they_need(site: LabSite, vm: str, tmp_path: Path) -> N
         site.on(host, "rbd", "rm", clone)
     site.done("remove", "-n", vm)
     assert site.traces(vm) == []
-
-
-def slow_site(site: LabSite, folder: Path) -> str:
-    """Write a configuration in which a snapshot takes half a minute, and return its path."""
-    template = folder / "templates/rbd/create_snapshot.j2"
-    template.parent.mkdir(parents=True)
-    template.write_text(SLOW)
-    config = folder / "config.yaml"
-    document = {"sites": {"slow": {"inventory": site.environ["VMMGR_INVENTORY"], "templates": str(folder / "templates")}}}
-    config.write_text(json.dumps(document))
-    return str(config)
 
 
 @pytest.mark.thorough
