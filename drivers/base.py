@@ -149,10 +149,6 @@ class StorageDriver(Driver):
         """Make an image a member of a group."""
 
     @abstractmethod
-    def group_images(self, group: str) -> Command[tuple[str, ...]]:
-        """Read the names of a group's images; none when there is no such group."""
-
-    @abstractmethod
     def remove_group(self, group: str) -> Command[None]:
         """Remove a group and leave its images; nothing happens if there is none."""
 
@@ -184,18 +180,6 @@ class StorageDriver(Driver):
     @abstractmethod
     def unset_metadata(self, image: str, keys: Sequence[str]) -> Command[None]:
         """Remove some metadata of an image, those of them that are there."""
-
-    @abstractmethod
-    def watchers(self, image: str) -> Command[tuple[str, ...]]:
-        """Read the addresses of those who have the image open; none when there is no such image."""
-
-    @abstractmethod
-    def snapshots(self, image: str) -> Command[tuple[tuple[str, bool], ...]]:
-        """Read the user's snapshots of an image, each with whether it is protected; none when there is no such image."""
-
-    @abstractmethod
-    def children(self, image: str) -> Command[tuple[str, ...]]:
-        """Read the names of the clones that still depend on an image; none when there is no such image."""
 
     @abstractmethod
     def unprotect(self, image: str, snapshot: str) -> Command[None]:

@@ -48,9 +48,6 @@ class Rbd(RbdSnapshots):
     def add_to_group(self, group: str, image: str) -> Command[None]:
         return self._change("add_to_group", group=group, image=image)
 
-    def group_images(self, group: str) -> Command[tuple[str, ...]]:
-        return self._read("group_images", lambda items: tuple(str(item["image"]) for item in items), missing=(), group=group)
-
     def remove_group(self, group: str) -> Command[None]:
         return self._change("remove_group", group=group)
 
@@ -72,25 +69,6 @@ class Rbd(RbdSnapshots):
 
     def unset_metadata(self, image: str, keys: Sequence[str]) -> Command[None]:
         return self._change("unset_metadata", image=image, keys=keys)
-
-    def watchers(self, image: str) -> Command[tuple[str, ...]]:
-        def parse(status: Any) -> tuple[str, ...]:
-            return tuple(str(item["address"]) for item in status["watchers"])
-
-        return self._read("watchers", parse, of=dict, missing=(), image=image)
-
-    def snapshots(self, image: str) -> Command[tuple[tuple[str, bool], ...]]:
-        def parse(items: Any) -> tuple[tuple[str, bool], ...]:
-            own = (item for item in items if item.get("namespace", {}).get("type", "user") == "user")
-            return tuple((str(item["name"]), str(item["protected"]).lower() == "true") for item in own)
-
-        return self._read("snapshots", parse, missing=(), image=image)
-
-    def children(self, image: str) -> Command[tuple[str, ...]]:
-        def parse(items: Any) -> tuple[str, ...]:
-            return tuple(f"{item['pool']}/{item['image']}" for item in items)
-
-        return self._read("children", parse, missing=(), image=image)
 
     def unprotect(self, image: str, snapshot: str) -> Command[None]:
         return self._change("unprotect", image=image, snapshot=snapshot)

@@ -27,17 +27,9 @@ class RbdCommands(StorageDriver):
 
     folder = "rbd"
 
-    def _read(
-        self,
-        template: str,
-        parse: Callable[[Any], T],
-        *,
-        of: type = list,
-        missing: T | None = None,
-        **values: str,
-    ) -> Command[T]:
-        argv = self.renderer.argv(f"rbd/{template}", pool=self.pool, **values)
-        return Command(argv, json_of(parse, of=of, missing=missing), timeout=READ)
+    def _read(self, template: str, parse: Callable[[Any], T]) -> Command[T]:
+        argv = self.renderer.argv(f"rbd/{template}", pool=self.pool)
+        return Command(argv, json_of(parse, of=list), timeout=READ)
 
     def _change(
         self,
@@ -58,15 +50,10 @@ def done_or_absent(result: Result) -> None:
         succeeded(result)
 
 
-def json_of(parse: Callable[[Any], T], *, of: type, missing: T | None = None) -> Callable[[Result], T]:
-    """Read a JSON document of the type ``of`` and hand it to ``parse``.
-
-    ``missing`` is the value for what does not exist, where that is no failure.
-    """
+def json_of(parse: Callable[[Any], T], *, of: type) -> Callable[[Result], T]:
+    """Read a JSON document of the type ``of`` and hand it to ``parse``."""
 
     def read(result: Result) -> T:
-        if missing is not None and result.exit_code == NO_SUCH_IMAGE and not result.timed_out:
-            return missing
         succeeded(result)
         try:
             document = json.loads(result.stdout.decode())

@@ -37,11 +37,22 @@ def test_snapshots_of_two_disks(site: LabSite, vm: str, tmp_path: Path) -> None:
     """Offline, running, compatible, by hand and partial: listed for what they are, and removed as asked."""
     second = tmp_path / "second.raw"
     second.write_bytes(bytes(510) + b"\x55\xaa" + bytes(1024 * 1024 - 512))
-    system, data = f"system_{vm}", f"data_{vm}_0"
     xml = site.domain(tmp_path, vm, 131)
     site.done("create", "-n", vm, "--xml", xml, "-i", site.image("tiny"), "--additional-disk", str(second), "--nostart")
     site.done("create_snapshot", "-n", vm, "--snap_name", "cold")
     site.done("start", "-n", vm)
+    take_while_it_runs(site, vm)
+    rows = add_foreign_ones(site, vm)
+    refuse_what_is_wrong(site, vm)
+    assert list(listed(site, vm)) == list(rows)
+    remove_and_purge(site, vm)
+    site.done("create_snapshot", "-n", vm, "--snap_name", "last")
+    site.discard(vm)
+    assert site.traces(vm) == []
+
+
+def take_while_it_runs(site: LabSite, vm: str) -> None:
+    """Take snapshots of a running VM without an agent: the guest is paused where images are taken one by one, and goes on."""
     epoch = int(site.epoch())
     answer = site.done("create_snapshot", "-n", vm, "--snap-name", "warm")
     assert "could not be frozen" in answer.err
@@ -52,6 +63,10 @@ def test_snapshots_of_two_disks(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert site.on(host, "virsh", "domstate", vm).strip() == "running"
     assert site.on(host, "systemctl", "list-units", "--all", "--no-legend", "vm-mgr-*").strip() == ""
 
+
+def add_foreign_ones(site: LabSite, vm: str) -> dict[str, Any]:
+    """Take snapshots by hand, one of them of one disk only; return the rows of all, which say what each is."""
+    system, data, host = f"system_{vm}", f"data_{vm}_0", site.anywhere
     site.on(host, "rbd", "snap", "create", f"{data}@byhand")
     for image in (system, data):
         site.on(host, "rbd", "snap", "create", f"{image}@theirs")
@@ -65,19 +80,26 @@ def test_snapshots_of_two_disks(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert on_images(site, vm) == {
         system: ["group", "group", "pair", "theirs"], data: ["group", "group", "pair", "byhand", "theirs"],
     }  # fmt: skip
+    return rows
 
+
+def refuse_what_is_wrong(site: LabSite, vm: str) -> None:
+    """A name that is taken, wrong, unknown or protected, and a date that is none, are refused with their exit codes."""
     for words, code, said in (
         (("create_snapshot", "-n", vm, "--snap_name", "warm"), 3, "has a snapshot warm already"),
         (("create_snapshot", "-n", vm, "--snap_name", "-rf"), 2, "--snap_name"),
         (("create_snapshot", "-n", vm, "--snap_name=-rf"), 2, "'-rf' cannot be the name of a snapshot"),
         (("remove_snapshot", "-n", vm, "--snap_name", "nope"), 3, "has no snapshot 'nope'"),
-        (("remove_snapshot", "-n", vm, "--snap_name", "theirs"), 3, f"is protected on {system}"),
+        (("remove_snapshot", "-n", vm, "--snap_name", "theirs"), 3, f"is protected on system_{vm}"),
         (("purge", "-n", vm, "--date", "tomorrow"), 2, "'tomorrow' is no date"),
     ):
         answer = site.vm_mgr(*words)
         assert (answer.code, said in answer.err) == (code, True), f"{words}: {answer.code}: {answer.err}"
-    assert list(listed(site, vm)) == list(rows)
 
+
+def remove_and_purge(site: LabSite, vm: str) -> None:
+    """Remove one, then purge by number, by rule and all; what is protected stays and is told until it is not."""
+    system, data, host = f"system_{vm}", f"data_{vm}_0", site.anywhere
     site.done("remove_snapshot", "-n", vm, "--snap_name", "byhand")
     site.done("purge", "-n", vm, "--number", "1")
     assert list(listed(site, vm)) == ["warm", "pair", "theirs"]
@@ -92,10 +114,6 @@ def test_snapshots_of_two_disks(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert on_images(site, vm) == {system: [], data: []}
     assert "has no such snapshots" in site.done("purge", "-n", vm).out
     assert [name for name in site.traces(vm) if name.startswith("vm-mgr-snapshots")] == []
-
-    site.done("create_snapshot", "-n", vm, "--snap_name", "last")
-    site.discard(vm)
-    assert site.traces(vm) == []
 
 
 @pytest.mark.thorough

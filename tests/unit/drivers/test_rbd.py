@@ -29,13 +29,6 @@ def test_names_of_groups_and_images(rbd: Rbd, recorded: Any, answer: Any) -> Non
     assert rbd.images().parse(answer("[]\n")) == frozenset()
 
 
-def test_images_of_a_group(rbd: Rbd, recorded: Any, answer: Any) -> None:
-    """A group's images by name; rbd answers a group that is not there with an empty list and exit code 0."""
-    command = rbd.group_images("rec1")
-    assert command.parse(recorded("ceph-16.2.15/group_images.json")) == ("system_rec1",)
-    assert command.parse(answer("[]\n", stderr=b"librbd: error reading group id object: (2) No such file or directory")) == ()
-
-
 def test_metadata_keeps_every_character(rbd: Rbd, recorded: Any, answer: Any) -> None:
     """Line breaks, quotes and letters beyond ASCII survive; where there is no metadata, rbd prints nothing at all."""
     metadata = rbd.metadata("system_rec1").parse(recorded("ceph-16.2.15/metadata.json"))
@@ -56,31 +49,6 @@ def test_metadata_of_any_bytes(rbd: Rbd, recorded: Any) -> None:
         "bad": "a\udcff\udcfeb", "ctl": "\x01\x02\x1b[2J\x7f\t\r.", "dash": "-", "k\nnl": "v", 'k"q': "v", "k\\b": "v", "k\udcff": "v",
         "neg": "-rf", "nl": "a\nb\n\nx", "quote": "he said \"x\" \\ / <&>'", "sep": "a\u0085b\u2028c", "uni": "größe 漢字 🙂",
     }  # fmt: skip
-
-
-def test_watchers(rbd: Rbd, recorded: Any, answer: Any) -> None:
-    """An open image has its user's address; a closed one and an absent one have nobody's."""
-    assert rbd.watchers("x").parse(recorded("ceph-16.2.15/watchers.json")) == ("192.0.2.12:0/2872301423",)
-    assert rbd.watchers("x").parse(answer('{"watchers":[]}')) == ()
-    assert rbd.watchers("x").parse(answer(b"", 2, MISSING)) == ()
-
-
-def test_snapshots_are_the_users_own(rbd: Rbd, recorded: Any, answer: Any) -> None:
-    """Those of groups, and removed ones that Ceph keeps for clones, are not told; protection is."""
-    assert rbd.snapshots("x").parse(recorded("ceph-16.2.15/snapshots.json")) == (("first", True), ("second", False))
-    assert rbd.snapshots("x").parse(recorded("ceph-16.2.15/snapshots-trash.json")) == (("first", True),)
-    assert rbd.snapshots("x").parse(answer('[{"name": "a", "protected": true}, {"name": "b", "protected": false}]')) == (
-        ("a", True),
-        ("b", False),
-    )
-    assert rbd.snapshots("x").parse(answer(b"", 2, MISSING)) == ()
-
-
-def test_clones_of_hidden_snapshots_count(rbd: Rbd, recorded: Any, answer: Any) -> None:
-    """A clone depends on the image also when its snapshot was removed."""
-    assert rbd.children("x").parse(recorded("ceph-16.2.15/children.json")) == ("rbd/recclone",)
-    assert rbd.children("x").parse(recorded("ceph-16.2.15/children-trash.json")) == ("rbd/recclone", "rbd/recclone2")
-    assert rbd.children("x").parse(answer(b"", 2, MISSING)) == ()
 
 
 def test_a13_25_monitors_have_one_address_each(rbd: Rbd, recorded: Any, answer: Any) -> None:
@@ -110,8 +78,8 @@ def test_the_hash_of_a_stream(rbd: Rbd, answer: Any) -> None:
 def reading(rbd: Rbd) -> dict[str, Command[Any]]:
     """Return each command that reads JSON."""
     return {
-        "groups": rbd.groups(), "images": rbd.images(), "monitors": rbd.monitors(), "group_images": rbd.group_images("g"),
-        "metadata": rbd.metadata("i"), "watchers": rbd.watchers("i"), "snapshots": rbd.snapshots("i"), "children": rbd.children("i"),
+        "groups": rbd.groups(), "images": rbd.images(), "monitors": rbd.monitors(),
+        "metadata": rbd.metadata("i"),
     }  # fmt: skip
 
 
@@ -121,12 +89,10 @@ GARBAGE = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", ["groups", "images", "monitors", "group_images", "metadata", "watchers", "snapshots", "children"]
-)
+@pytest.mark.parametrize("name", ["groups", "images", "monitors", "metadata"])
 def test_garbage_is_never_an_empty_answer(rbd: Rbd, answer: Any, name: str) -> None:
     """Whatever is no answer to the question is a failure that names host and command, and never "there is none"."""
-    foreign = {"monitors": (b"", b"[]", b"{}"), "metadata": (b"[]",), "watchers": (b"", b"[]", b"{}")}.get(name, (b"", b"{}"))
+    foreign = {"monitors": (b"", b"[]", b"{}"), "metadata": (b"[]",)}.get(name, (b"", b"{}"))
     for stdout in (*GARBAGE, *foreign):
         if name == "metadata" and stdout.startswith(b'{"mons"'):
             continue  # as good as any other object
@@ -134,9 +100,7 @@ def test_garbage_is_never_an_empty_answer(rbd: Rbd, answer: Any, name: str) -> N
             reading(rbd)[name].parse(answer(stdout))
 
 
-@pytest.mark.parametrize(
-    "name", ["groups", "images", "monitors", "group_images", "metadata", "watchers", "snapshots", "children"]
-)
+@pytest.mark.parametrize("name", ["groups", "images", "monitors", "metadata"])
 def test_an_answer_cut_off_is_refused(rbd: Rbd, recorded: Any, answer: Any, name: str) -> None:
     """No part of a recorded answer is taken for the whole."""
     whole = recorded(f"ceph-16.2.15/{name}.json").stdout.strip()
@@ -145,9 +109,7 @@ def test_an_answer_cut_off_is_refused(rbd: Rbd, recorded: Any, answer: Any, name
             reading(rbd)[name].parse(answer(whole[:length]))
 
 
-@pytest.mark.parametrize(
-    "name", ["groups", "images", "monitors", "group_images", "metadata", "watchers", "snapshots", "children"]
-)
+@pytest.mark.parametrize("name", ["groups", "images", "monitors", "metadata"])
 def test_a_timeout_is_told_as_one(rbd: Rbd, answer: Any, name: str) -> None:
     """Ceph that does not answer is an error, never an empty answer."""
     for code in (124, 137):

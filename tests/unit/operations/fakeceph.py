@@ -66,16 +66,6 @@ class CephCommands(SnapshotCommands):
         pairs = arguments[2:]
         self._image({"image": arguments[1]}).metadata.update(zip(pairs[::2], pairs[1::2], strict=True))
 
-    def do_watchers(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
-        return json.dumps({"watchers": [{"address": address} for address in self._image(options).watchers]})
-
-    def do_snapshots(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
-        return json.dumps(self._described(self._image(options)))
-
-    def do_children(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
-        self._image(options)
-        return json.dumps([{"pool": "rbd", "image": clone} for clone in self._children(options["image"])])
-
     def do_unset_metadata(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         metadata = self._image({"image": arguments[1]}).metadata
         for key in arguments[2:]:

@@ -339,8 +339,6 @@ _PLAIN = {
     ("rbd", "group", "create"): "create_group",
     ("rbd", "group", "image", "add"): "add_to_group",
     ("rbd", "image-meta", "list"): "metadata",
-    ("rbd", "status"): "watchers",
-    ("rbd", "snap", "ls"): "snapshots",
     ("rbd", "snap", "create"): "create_snapshot",
     ("rbd", "snap", "rollback"): "rollback_snapshot",
     ("rbd", "group", "snap", "create"): "create_group_snapshot",
@@ -352,7 +350,6 @@ _PLAIN = {
     ("rbd", "group", "rename"): "rename_group",
     ("rbd", "snap", "purge"): "purge_snapshots",
     ("rbd", "snap", "unprotect"): "unprotect",
-    ("rbd", "children"): "children",
     ("rados", "put"): "store_put",
 }
 

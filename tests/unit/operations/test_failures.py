@@ -142,8 +142,8 @@ CASES += [(name, "pcs", fault) for name in ("create", "clone", "disable", "enabl
 
 
 READS = {
-    "node", "cib", "simulate", "foresee", "groups", "images", "metadata", "inspect", "validate", "nothing", "monitors", "watchers",
-    "snapshots", "disks", "store_get", "flattening", "assert_unused",
+    "node", "cib", "simulate", "foresee", "groups", "images", "metadata", "inspect", "validate", "nothing", "monitors",
+    "disks", "store_get", "flattening", "assert_unused",
 }  # fmt: skip
 
 
