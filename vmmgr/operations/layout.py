@@ -123,15 +123,18 @@ def clash_problems(
     return problems
 
 
-def group_steps(context: Context, vm: NewVm, metadata: Mapping[str, str]) -> list[Step]:
-    """Return the steps that make a VM of images that are there: its group and its metadata."""
-    storage = context.storage
+def group_steps(context: Context, vm: NewVm, metadata: Mapping[str, str], *, prefix: str = "") -> list[Step]:
+    """Return the steps that make a VM of images that are there: its group and its metadata.
+
+    With a ``prefix`` before all names, the VM has to wait for the place of another one, whose things are left alone.
+    """
+    storage, group = context.storage, prefix + vm.name
     return [
         # of a VM of that name that vm_manager removed
-        Step(storage.store_remove(vm.name)),
-        Step(storage.create_group(vm.name), undo=storage.remove_group(vm.name), exclusive=True),
-        *(Step(storage.add_to_group(vm.name, image)) for image in vm.images),
-        Step(storage.set_metadata(system_image(vm.name), metadata)),
+        *([] if prefix else [Step(storage.store_remove(vm.name))]),
+        Step(storage.create_group(group), undo=storage.remove_group(group), exclusive=True),
+        *(Step(storage.add_to_group(group, prefix + image)) for image in vm.images),
+        Step(storage.set_metadata(prefix + system_image(vm.name), metadata)),
     ]
 
 
