@@ -141,9 +141,7 @@ def replace_vm(context: Context, view: View, job: Replacement, timeout: float | 
     where = hosts[0] if hosts else Role.CONTROL
     kept = change_of(context, view, job.found, vm, old).kept if not vm.enable else Fragment(None, ())
     clones = vm.images if job.lease.notes.get("source") else ()
-    complaints = yield from forget_old(
-        context, view, old.disks, job.lease, kept, where=where, prefix=OLD_PREFIX, clones=clones
-    )
+    complaints = yield from forget_old(context, view, old.disks, job.lease, kept, where=where, prefix=OLD_PREFIX, clones=clones)
     yield from tell_complaints(job.lease, clones, complaints)
     return VmState(vm.name, state.status, state.node)  # the details had the mark of this very operation
 
@@ -215,4 +213,3 @@ def _is_made(cib: Cib, name: str, text: str) -> bool:
     (wanted,) = ET.fromstring(text).iterfind("configuration/resources/primitive")  # noqa: S314 - our own
     known = {item.get("id"): item.attrib for item in there.iter()}
     return all(known.get(item.get("id")) == item.attrib for item in wanted.iter() if item.get("id"))
-

@@ -162,9 +162,7 @@ def _aside(image: str) -> str:
     return image if image.startswith(NEW_PREFIX) else NEW_PREFIX + image
 
 
-def _old_files(
-    context: Context, view: View, lease: Lease, kept: Fragment, metadata: Mapping[str, str]
-) -> Steps[list[Step]]:
+def _old_files(context: Context, view: View, lease: Lease, kept: Fragment, metadata: Mapping[str, str]) -> Steps[list[Step]]:
     """Write the old domain XML to every hypervisor that is on; SEAPATH's agent writes its own at each start.
 
     Returns:
