@@ -80,10 +80,10 @@ class LabSite:
         assert answer.code == 0, answer.err
         return answer
 
-    def start_vm_mgr(self, *words: str) -> subprocess.Popen[str]:
+    def start_vm_mgr(self, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Start vm-mgr and return while it works."""
         return subprocess.Popen(
-            [str(VM_MGR), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env()
+            [str(VM_MGR), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env(env)
         )
 
     def env(self, more: dict[str, str] | None = None) -> dict[str, str]:
