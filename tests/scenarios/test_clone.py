@@ -130,6 +130,29 @@ def identity(site: LabSite, vm: str) -> tuple[str, str]:
 
 
 def test_force(site: LabSite, vm: str, tmp_path: Path) -> None:
+    """A VM that runs, with a snapshot, goes for a clone that runs then in its place; of the old one nothing is left."""
+    source = f"{vm}_src"
+    xml, tiny = site.domain(tmp_path, source, 121), site.image("tiny")
+    site.done("create", "-n", source, "--xml", xml, "-i", tiny, "--additional-disk", tiny, "--nostart")
+    words = ["--xml", site.domain(tmp_path, vm, 122), "-i", tiny, "--metadata", "generation=1", "--stop-timeout", "10"]
+    site.done("create", "-n", vm, *words)
+    site.on(site.anywhere, "rbd", "snap", "create", f"system_{vm}@before")
+    before = parts(site, source)
+    answer = site.done("clone", "-n", source, "--dst_name", vm, "--force", "--metadata", "generation=2")
+    assert answer.err == f"With the old VM {vm} go its snapshots: before.\n"
+    assert (identity(site, vm)[1], len(site.runs_on(vm))) == ("2", 1)
+    assert site.files(vm) == dict.fromkeys(site.hypervisors, site.metadata(vm)["xml"])
+    names = [f"data_{vm}_0", f"system_{vm}", vm]
+    assert [name for name in (*site.rbd("ls"), *site.rbd("group", "ls")) if vm in name and source not in name] == names
+    until(lambda: "parent" not in site.rbd("info", f"data_{vm}_0"), 60, "Ceph has copied")
+    assert parts(site, source) == before
+    site.done("remove", "-n", source)
+    site.discard(vm)
+    assert site.traces(vm) == []
+
+
+@pytest.mark.thorough
+def test_force_of_a_source_that_runs(site: LabSite, vm: str, tmp_path: Path) -> None:
     """A clone that cannot start does not take the place of a VM that runs: that comes back with its data; one that starts does."""
     target = f"{vm}_old"
     xml, tiny = site.domain(tmp_path, vm, 122), site.image("tiny")
