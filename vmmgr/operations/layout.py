@@ -77,7 +77,8 @@ def check_request(context: Context, name: str, metadata: Mapping[str, str], disk
 def name_problems(view: View, name: str) -> list[str]:
     """Return what already has the name, or a part of what will be made."""
     if name in view.vm_names:
-        return [f"VM {name} exists already ({state_of(view, name).status}); choose another name, or remove it first."]
+        status = state_of(view, name).status
+        return [f"VM {name} exists already ({status}); choose another name, or replace it (--force)."]
     # also those of a higher number than will be made, for whoever removes the VM removes them too
     problems = [f"The RBD image {image} exists already; rename or remove it." for image in view.images_of(name)]
     if name in view.cib.ids() or name in view.simulation.nodes:

@@ -108,6 +108,18 @@ class Replacement:
     node: str | None = None
 
 
+def stop_old(context: Context, view: View, job: Replacement, *first: Step) -> Steps[list[Any]]:
+    """Do what is left to do about the new disks, and let the old VM stop, in one exec; return the values of ``first``."""
+    cluster, name = context.cluster(view.host, view.programs), job.vm.name
+    stops = view.cib.operation_timeout(name, "stop") + job.vm.settings.stop_timeout
+    lease = renewed(job.lease, context.clock() - job.began + stops + _START)
+    guards = (holding(cluster, job.lease), Step(cluster.renew_lease(lease)))
+    role = Step(cluster.set_meta(name, "target-role", "Stopped"), undo=cluster.set_meta(name, "target-role", "Started"))
+    last = (role,) if job.old.role == Status.STARTED else ()
+    values = yield from change(Role.CONTROL, *guards, *first, *last)
+    return values[len(guards) : len(guards) + len(first)]
+
+
 def replace_vm(context: Context, view: View, job: Replacement, timeout: float | None) -> Steps[VmState]:
     """Put a VM whose disks wait into the place of the old one, which ``stop_old`` stops, and that one back if it does not come up.
 
@@ -144,18 +156,6 @@ def replace_vm(context: Context, view: View, job: Replacement, timeout: float | 
     complaints = yield from forget_old(context, view, old.disks, job.lease, kept, where=where, prefix=OLD_PREFIX, clones=clones)
     yield from tell_complaints(job.lease, clones, complaints)
     return VmState(vm.name, state.status, state.node)  # the details had the mark of this very operation
-
-
-def stop_old(context: Context, view: View, job: Replacement, *first: Step) -> Steps[list[Any]]:
-    """Do what is left to do about the new disks, and let the old VM stop, in one exec; return the values of ``first``."""
-    cluster, name = context.cluster(view.host, view.programs), job.vm.name
-    stops = view.cib.operation_timeout(name, "stop") + job.vm.settings.stop_timeout
-    lease = renewed(job.lease, context.clock() - job.began + stops + _START)
-    guards = (holding(cluster, job.lease), Step(cluster.renew_lease(lease)))
-    role = Step(cluster.set_meta(name, "target-role", "Stopped"), undo=cluster.set_meta(name, "target-role", "Started"))
-    last = (role,) if job.old.role == Status.STARTED else ()
-    values = yield from change(Role.CONTROL, *guards, *first, *last)
-    return values[len(guards) : len(guards) + len(first)]
 
 
 def _write_files(context: Context, view: View, job: Replacement) -> Steps[list[Step]]:
