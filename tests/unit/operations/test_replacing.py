@@ -114,6 +114,33 @@ def test_a13_06_the_old_vm_comes_back(clock: Clock, replacing: Replacing, agent:
     assert site.violations == []
 
 
+@pytest.mark.parametrize("starts", [True, False])
+def test_edits_of_others_meanwhile(clock: Clock, replacing: Replacing, *, starts: bool) -> None:
+    """An edit just before each change is noticed and kept, and the change is decided anew: the mark, the swap, the way back."""
+    site = with_old()
+    bench, seen = Bench(site, clock), list[str]()
+
+    def edit(_index: int, name: str) -> None:
+        seen.append(name)
+        site.broken = {"web": "start"} if not starts and seen.count("redefine") == 1 else {}
+        if name == "assert_unchanged" and seen.count(name) % 2:
+            constrain(site, f'<rsc_location id="place-{seen.count(name)}" rsc="db" node="hv1" score="1"/>')
+            site.edit()
+
+    bench.remote.before = edit
+    if starts:
+        assert bench.run(replacing()).status is Status.STARTED
+    else:
+        with pytest.raises(VmMgrError, match="The old VM web is put back as it was"):
+            bench.run(replacing())
+    kept = {item.get("id") for item in site.constraints if item.get("rsc") == "db"} - {"db-hypervisors-only"}
+    assert (seen.count("assert_unchanged"), kept) == (
+        (4, {"place-1", "place-3"}) if starts else (6, {f"place-{n}" for n in (1, 3, 5)})
+    )
+    assert (len(site.images["system_web"].snapshots) == 2) is not starts
+    assert (site.leases(), site.violations) == ([], [])
+
+
 def test_ctrl_c_while_the_new_vm_starts_brings_the_old_one_back(clock: Clock, replacing: Replacing) -> None:
     """Whoever interrupts it does not want the new VM."""
     site = with_old()
