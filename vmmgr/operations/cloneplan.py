@@ -15,7 +15,7 @@ from vmmgr.operations.layout import NewVm, check_request, host_problems
 from vmmgr.operations.lease import lease_problems, refuse_unless_free
 from vmmgr.operations.replaced import Old, domain_in_the_way, name_in_the_way
 from vmmgr.operations.replacing import try_lines
-from vmmgr.operations.steps import Role, Say, read
+from vmmgr.operations.steps import Say, read
 from vmmgr.operations.stopping import exists
 from vmmgr.operations.survey import Survey, refuse_if
 
@@ -107,7 +107,7 @@ def make_plan(context: Context, view: View, found: Survey, request: CloneRequest
     taken = name_in_the_way(view, found, name, images, old)
     problems = lease_problems(view, source) + taken + problems + _incomplete(view, disks)
     refuse_if(problems + found.secret_problems())
-    node, known = yield from _stillness(context, view, request, disks)
+    node, known = yield from _stillness(context, view, found, request, disks)
     root, whole = base_of(disks, context.storage.pool, wishes)
     free = old.identity if old else set()
     base_xml, shared = finish(root, whole, source, name, found, given=wishes.base_xml is not None, free=free)
@@ -157,7 +157,7 @@ def _unfit(context: Context, view: View, source: str, vm: NewVm) -> list[str]:
 
 
 def _stillness(
-    context: Context, view: View, request: CloneRequest, disks: Disks
+    context: Context, view: View, found: Survey, request: CloneRequest, disks: Disks
 ) -> Steps[tuple[str | None, tuple[str, ...] | None]]:
     """Decide how the disks are all taken at one instant; return ``node`` and ``known`` of the plan.
 
@@ -177,7 +177,8 @@ def _stillness(
         return None, None
     if not disks.watchers:
         return None, ()
-    under_way = yield from read(Role.CONTROL, context.storage.flattening(tuple(disks.watchers)))
+    # the control host has enough to do
+    under_way = yield from read(found.first, context.storage.flattening(tuple(disks.watchers)))
     if users := {image: used for image, used in disks.watchers.items() if not under_way.get(image)}:
         words = "; ".join(f"{image} by {', '.join(used)}" for image, used in users.items())
         raise RefusedError(f"VM {source} does not run, and yet its disks are in use ({words}); end that first.")

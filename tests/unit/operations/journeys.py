@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 JOURNEYS = (
-    "create", "create stopped", "create disabled", "create forced", "clone", "clone paused", "clone disabled", "clone forced", "clone paused forced", "start", "stop", "disable", "enable", "enable metadata", "remove", "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
+    "create", "create stopped", "create disabled", "create forced", "clone", "clone paused", "clone disabled", "clone forced", "clone paused forced", "clone copying forced", "start", "stop", "disable", "enable", "enable metadata", "remove", "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
     "remove_colocation", "remove_colocation disabled",
     "create_snapshot", "create_snapshot compatible", "create_snapshot disabled", "remove_snapshot", "remove_snapshot foreign", "purge",
     "rollback", "rollback stopped", "rollback disabled", "rollback unsafe", "rollback compatible",
@@ -112,6 +112,11 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
             "_remote_node": "src-node",
             "_crm_config_cmd": "location x src 1: hv1",
         }
+    if "copying" in kind:
+        site.take("system_db", "x", kind="trash")
+        site.images["system_src"].parent = ("system_db", site.images["system_db"].snapshots[0].id)
+        site.images["system_src"].watchers = ["10.0.0.9:0/7"]
+        site.slow_manager, site.flattening["system_src"] = True, 0.1
     if "forced" in kind or verb not in {"create", "clone"}:
         running, enabled = verb != "start" and kind != "stopped", kind not in {"metadata", "disabled"}
         add_vm(site, "web", disks=2, running=running, enabled=enabled, stop_timeout=90)
