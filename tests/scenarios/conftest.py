@@ -23,19 +23,18 @@ SITES = {
 }
 # One after the other: two labs at a time would need twice the memory, and two cores do not make them faster.
 CHOSEN = os.environ.get("VMMGR_LAB_SITES", ",".join(SITES)).split(",")
-# Whoever chooses sites gets all that runs on them. Otherwise each module runs on the first site that it names, or on one site of
-# each tool, and what is marked as thorough does not run, so that all verbs run with both tools, and both logins and both agents
-# are met, in less than half an hour.
+# Whoever chooses sites gets all that runs on them. Otherwise each module runs on the first site that it names, and what is marked
+# as thorough does not run: every verb is met with both tools (test_parity.py), and so are both logins and both agents, in less
+# than half an hour.
 BRIEFLY = "VMMGR_LAB_SITES" not in os.environ
-ONE_OF_EACH = ("crmsh-root", "pcs-hardened")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on the sites that its mark or its module's ``RUN_ON`` names, or on all of them."""
     if "site" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("sites")
-        named = mark.args if mark else getattr(metafunc.module, "RUN_ON", ())
-        wanted = named[: 1 if BRIEFLY and not mark else None] or (ONE_OF_EACH if BRIEFLY else tuple(SITES))
+        named = mark.args if mark else getattr(metafunc.module, "RUN_ON", tuple(SITES))
+        wanted = named[: 1 if BRIEFLY and not mark else None]
         metafunc.parametrize("site", [name for name in CHOSEN if name in wanted], indirect=True, scope="session")
 
 
