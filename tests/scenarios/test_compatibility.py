@@ -172,7 +172,7 @@ def test_clone_of_theirs(site: LabSite, theirs: VmManager) -> None:
         assert metadata["vm_name"] == clone
         model.base_xml = metadata["_base_xml"]
         assert shape(metadata["xml"]) == shape(model.xml())
-        assert "".join(plain(site, clone).values()) == "".join(plain(site, vm).values()).replace(vm, clone)
+        assert plain(site, clone) == {key: value.replace(vm, clone) for key, value in plain(site, vm).items()}
         until(lambda: all("parent" not in site.rbd("info", image) for image in model.disks), 120, "Ceph has copied the data")
     finally:
         site.discard(clone)
