@@ -41,6 +41,7 @@ setup(
         "dev": [
             "mypy>=1.11",
             "pytest>=8.0",
+            "pytest-xdist>=3.5",
             "ruff>=0.6",
             "types-PyYAML",
             "types-paramiko",

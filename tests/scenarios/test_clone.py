@@ -46,13 +46,12 @@ def sums(site: LabSite, vm: str) -> list[str]:
     return site.on(site.anywhere, "sh", "-c", script, "sh", f"system_{vm}", f"data_{vm}_0").split()[::2]
 
 
-def test_clones(site: LabSite, vm: str, tmp_path: Path) -> None:
+def test_clones(site: LabSite, vm: str, tmp_path: Path, empty_image: str) -> None:
     """A VM with two disks is cloned while it is stopped and while it runs, and a clone is cloned; all can run at once."""
     second, third = f"{vm}2", f"{vm}_3"
-    xml, tiny = site.domain(tmp_path, vm, 107), site.image("tiny")
     site.done(
-        "create", "-n", vm, "--xml", xml, "-i", tiny, "--additional-disk", tiny, "--nostart", "--priority", "7",
-        "--preferred-host", site.hypervisors[1], "--metadata", "owner=ann",
+        "create", "-n", vm, "--xml", site.domain(tmp_path, vm, 107), "-i", site.image("tiny"), "--additional-disk", empty_image,
+        "--nostart", "--priority", "7", "--preferred-host", site.hypervisors[1], "--metadata", "owner=ann",
     )  # fmt: skip
     try:
         from_stopped(site, vm, second)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from vmmgr.drivers.pacemaker.cib import resources_in
 from vmmgr.model import NEW_PREFIX, OLD_PREFIX, Lease, Status, system_image
 from vmmgr.operations.definition import Settings
 from vmmgr.operations.flattening import left_on_source
@@ -78,11 +79,12 @@ def resume(context: Context, view: View, name: str, lease: Lease) -> Steps[str]:
 def lasting(constraints: Iterable[ET.Element], metadata: Mapping[str, str]) -> list[ET.Element]:
     """Return the constraints of an old VM that are the new one's as well: those with others, unless its own commands made them.
 
-    Its location constraints say where it was to run; the options of the new one say that anew.
+    Location constraints of its own say where it was to run; the options of the new one say that anew.
     """
     lines = [line for lines in Settings.from_metadata(metadata).commands.values() for line in lines]
     made = {word for line in lines for word in line.split()}
-    return [item for item in constraints if item.tag != "rsc_location" and item.get("id") not in made]
+    others = [item for item in constraints if item.tag != "rsc_location" or len(resources_in(item)) > 1]
+    return [item for item in others if item.get("id") not in made]
 
 
 def forget_old(

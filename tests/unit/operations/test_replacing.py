@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Replacing = Callable[..., Any]
 COLOCATION = '<rsc_colocation id="together" rsc="web" with-rsc="db" score="700"/>'
 LOCATION = '<rsc_location id="mine" rsc="web" node="hv2" score="5"/>'
+SHARED = '<rsc_location id="ours" node="hv2" score="3"><resource_set id="ours-0"><resource_ref id="web"/><resource_ref id="db"/></resource_set></rsc_location>'
 
 
 def with_old(tool: str = "crm", agent: str = "heartbeat", **options: Any) -> FakeSite:
@@ -209,6 +210,15 @@ def test_own_commands_of_the_old_vm_are_not_kept(clock: Clock, disk: DiskImage) 
     bench.run(creating(disk, settings=settings))
     bench.run(creating(disk, settings=settings, force=True))
     assert constraints(site) == {"near", "web-hypervisors-only"}
+
+
+def test_a_location_of_several_stays(clock: Clock, disk: DiskImage) -> None:
+    """Where the old VM was to run together with others is not its own affair: it holds for the others, and for the new one."""
+    site = with_old()
+    constrain(site, SHARED)
+    Bench(site, clock).run(creating(disk, force=True))
+    (kept,) = site.constraints.iterfind("rsc_location[@id='ours']")
+    assert [item.get("id") for item in kept.iter("resource_ref")] == ["web", "db"]
 
 
 def test_without_an_old_vm_it_is_a_plain_create(clock: Clock, disk: DiskImage) -> None:
