@@ -153,8 +153,17 @@ class LabSite:
             except OSError:
                 return False
 
-        until(answers, 60, f"the guest {address[0]} answers")
+        try:
+            until(answers, 180, f"the guest {address[0]} answers")  # the machine that emulates it may have other work
+        except AssertionError:
+            self.print_consoles()
+            raise
         time.sleep(1)
+
+    def print_consoles(self) -> None:
+        """Print the end of the guests' serial consoles, for whoever reads why a test failed."""
+        for host in self.powered():
+            print(self.on(host, "sh", "-c", "tail -n 15 /var/log/libvirt/qemu/*.serial 2>&1 || true"))
 
     def discard(self, vm: str) -> None:
         """Remove a VM without waiting for its guest to shut down."""

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vmmgr.app import filled
 from vmmgr.commands.base import SiteCommand, add_force, add_name, add_waiting, check_force
 from vmmgr.commands.create import add_settings, commands_of, filled_pair
 
@@ -26,7 +27,10 @@ class Clone(SiteCommand):
         add_name(parser)
         parser.add_argument("--dst_name", "--dst-name", dest="clone", required=True, metavar="VM", help="name of the clone")
         parser.add_argument(
-            "--xml", metavar="FILE", help="libvirt domain XML for the clone, without the RBD disks; default: the source's"
+            "--xml",
+            type=filled,
+            metavar="FILE",
+            help="libvirt domain XML for the clone, without the RBD disks; default: the source's",
         )
         parser.add_argument(
             "--pause", action="store_true", help="hold a source that runs still for a moment: by its guest agent, or paused"
