@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.scenarios.site import LabSite
 
@@ -90,8 +86,8 @@ QUICK = (
         "cp -a /root/secrets/. /etc/libvirt/secrets; rm -r /root/secrets; systemctl restart libvirtd")),
     fault("libvirt-ordering", "hv2", "hv2", tuple(
         f"{script}; systemctl daemon-reload" for script in kept("/etc/systemd/system/pacemaker.service.d/override.conf", "sed -i /After=/d /etc/systemd/system/pacemaker.service.d/override.conf"))),  # type: ignore[arg-type]
-    fault("libvirt-cpu", "hv2", "hv2", (put("/usr/local/bin/virsh", "/usr/bin/virsh \"$@\" | sed \"s,<vendor>.*</vendor>,<vendor>Intel</vendor>,\""), "rm /usr/local/bin/virsh")),
-    fault("vms-agent", "hv2", "hv2", kept("/usr/lib/ocf/resource.d/heartbeat/VirtualDomain", "echo '# edited' >> /usr/lib/ocf/resource.d/heartbeat/VirtualDomain")),
+    fault("libvirt-cpu", "hv2", "hv2", (put("/usr/local/bin/virsh", "/usr/bin/virsh \"$@\" | sed \"s,<vendor>.*</vendor>,<vendor>Intel</vendor>,\""), "rm /usr/local/bin/virsh"), ("libvirt-cpu", "hv1")),
+    fault("vms-agent", "hv2", "hv2", kept("/usr/lib/ocf/resource.d/heartbeat/VirtualDomain", "echo '# edited' >> /usr/lib/ocf/resource.d/heartbeat/VirtualDomain"), ("vms-agent", "hv1")),
     fault("vms-domain", "hv2", "hv2", kept(f"/etc/pacemaker/{VM}.xml", f"echo '<domain/>' > /etc/pacemaker/{VM}.xml")),
     fault("vms-monitor", "cluster", "hv1", tuple(f"cibadmin --modify --xml-text '<op id=\"{VM}-monitor-10s\" timeout=\"{time}\"/>'" for time in ("5s", "60s"))),  # type: ignore[arg-type]
     fault("vms-shutdown", "hv2", "hv2", (
