@@ -87,7 +87,7 @@ def test_monitor(cluster: Node) -> None:
 
 
 @explained(
-    why="When {host} shuts down, systemd kills Pacemaker before its VMs have stopped, and their guests are cut off.",
+    why="When the machine shuts down, systemd kills Pacemaker before its VMs have stopped, and their guests are cut off.",
     remedy="On {host}: `systemctl edit pacemaker`, and write the two lines [Service] and TimeoutStopSec= with more than that.",
 )
 def test_shutdown(hypervisor: Node, cluster: Node) -> None:

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -21,8 +22,6 @@ from vmmgr.checks.running import PACKAGED, known_checks
 from vmmgr.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vmmgr.site.model import Site
 
 HOSTILE = "\x1b[2J\u202e\x00]]>\n<fail>" + "x" * 100_000
@@ -166,9 +165,8 @@ def test_a_sites_own_checks(remote: RecordedRemote, tmp_path: Path) -> None:
             assert name
         ''',
     )
-    remote.otherwise = defaultdict(
-        lambda: Said("", 1), {"uname -s": Said("Linux\n")} | {f"echo {number}": Said(f"{number}\n") for number in range(12)}
-    )
+    echoes = {f"echo {number}": Said(f"{number}\n") for number in range(12)}
+    remote.otherwise = defaultdict(lambda: Said("Linux\n"), echoes | {"test -e /etc/motd": Said("", 1)})
     findings = [finding for finding in check(remote, site) if finding.check.code.startswith("own-")]
     results = {(finding.check.code, finding.host): finding.result for finding in findings}
     assert results == {
@@ -182,6 +180,21 @@ def test_a_sites_own_checks(remote: RecordedRemote, tmp_path: Path) -> None:
     plain = next(finding for finding in findings if finding.check.code == "own-plain")
     assert "recorded" in plain.seen
     assert (plain.check.what, plain.check.why) == ("Plain.", "It is plain to see.")
+
+
+def test_the_documented_example(remote: RecordedRemote, tmp_path: Path) -> None:
+    """What docs/checks.rst shows of a site's own checks works as told."""
+    page = (Path(__file__).parents[3] / "docs/checks.rst").read_text(encoding="utf-8")
+    example = re.search(r"\n    from vmmgr.*?\n\n(?=\S)", page, re.DOTALL)
+    assert example
+    remote.otherwise = {"pidof ptp4l": Said("", 1), "date +%Z": Said("UTC\n")}
+    findings = check(remote, own(tmp_path / "checks", example[0]), expression="own-")
+    assert {(finding.check.code, finding.host): finding.seen for finding in findings if finding.result == "failed"} == {
+        ("own-clock", "hv1"): "ptp4l does not run",
+        ("own-clock", "hv2"): "ptp4l does not run",
+    }
+    assert {finding.result for finding in findings if finding.check.code == "own-time"} == {"passed"}
+    assert set(remote.execs.values()) == {1}
 
 
 @pytest.mark.parametrize(
