@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vmmgr.checks import explained
-from vmmgr.checks.reading import listed, outputs, unlike
+from vmmgr.checks.reading import listed, outputs, unlike, unlike_others
 
 if TYPE_CHECKING:
     from vmmgr.checks.answers import Node, Nodes
@@ -117,9 +117,8 @@ def settings(text: str) -> tuple[str, ...]:
 )
 def test_key(host: Node, hosts: Nodes) -> None:
     """Corosync's key is the same on all machines."""
-    keys = outputs(hosts.beside(host, _KEY))
-    others = unlike(host.name, keys)
-    assert not others, f"{'another one than' if keys[host.name] else 'none, unlike'} on {listed(others)}"
+    difference = unlike_others(host, hosts, _KEY)
+    assert not difference, difference
 
 
 @explained(

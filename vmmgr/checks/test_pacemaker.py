@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from vmmgr.checks import explained
-from vmmgr.checks.reading import CRM_MON, complaint, crm_mon, listed, outputs, unlike
+from vmmgr.checks.reading import CRM_MON, complaint, crm_mon, listed, outputs, unlike, unlike_others
 
 if TYPE_CHECKING:
     from vmmgr.checks.answers import Node, Nodes
@@ -148,9 +148,8 @@ def test_stickiness(cluster: Node) -> None:
 )
 def test_authkey(host: Node, hosts: Nodes) -> None:
     """The key of guest nodes is the same on all machines, or there is none anywhere."""
-    keys = outputs(hosts.beside(host, _GUEST_KEY))
-    others = unlike(host.name, keys)
-    assert not others, f"{'another one than' if keys[host.name] else 'none, unlike'} on {listed(others)}"
+    difference = unlike_others(host, hosts, _GUEST_KEY)
+    assert not difference, difference
 
 
 @explained(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -19,9 +18,6 @@ from vmmgr.app import main
 from vmmgr.checks import Check, running
 from vmmgr.checks.running import Finding, Selection
 from vmmgr.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SPACE = Check("hosts-space", "There is room.", "It stops.", "Make room on {host}.")
 QUORUM = Check("corosync-quorum", "There is quorum.", "It stops.", "Bring them back.")
@@ -48,16 +44,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(session, "choose_site", choose_site)
     monkeypatch.setattr(session, "reach", nullcontext)
     return kept
-
-
-@pytest.fixture(autouse=True)
-def own_logging() -> Iterator[None]:
-    """Give the root logger back as it was; the program sets it up for itself."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers[:] = []
-    yield
-    root.handlers[:], root.level = handlers, level
 
 
 def test_what_is_not_in_order_is_printed(asked: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
