@@ -226,6 +226,17 @@ def test_nothing_of_the_users_own_pytest(remote: RecordedRemote, tmp_path: Path,
     assert os.environ["PYTEST_ADDOPTS"] == "--nonsense"
 
 
+def test_an_interruption_ends_it(remote: RecordedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while machines are asked is Ctrl-C for the program, not a finding."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(remote, "run_many", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        check(remote)
+
+
 def test_unlike() -> None:
     """Of three, the odd one is named; of two that differ, both; none where all are alike."""
     assert unlike("a", {"a": 1, "b": 1, "c": 2}) == []
