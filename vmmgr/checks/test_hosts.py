@@ -9,7 +9,7 @@ import pytest
 
 from vmmgr.checks import explained
 from vmmgr.checks.answers import NoAnswer, shell
-from vmmgr.checks.reading import listed, outputs, unlike
+from vmmgr.checks.reading import complaint, listed, outputs, unlike
 
 if TYPE_CHECKING:
     from vmmgr.checks.answers import Node, Nodes
@@ -31,9 +31,10 @@ _SUDO = 'test -z "$SUDO_USER" || runuser -u "$SUDO_USER" -- sudo -n -l'
 def test_answer(host: Node) -> None:
     """The machine answers, and lets vm-mgr become root."""
     try:
-        host.run("true")
+        answer = host.run("true")
     except NoAnswer:
         pytest.fail(str(host.backend.answers.lost[host.name]))
+    assert answer.succeeded, f"root's shell can run no program: {complaint(answer)}"
 
 
 @explained(
@@ -42,7 +43,9 @@ def test_answer(host: Node) -> None:
 )
 def test_clock(host: Node, hosts: Nodes) -> None:
     """Its clock agrees with those of the other machines."""
-    clocks = {name: float(answer.stdout) for name, answer in hosts.beside(host, _DATE).items()}
+    clocks = {name: float(text) for name, text in outputs(hosts.beside(host, _DATE)).items() if text}
+    if host.name not in clocks:
+        pytest.skip(f"{host} does not tell the time")
     away = abs(clocks[host.name] - median(clocks.values())) - host.backend.answers.took(host.name, shell(_DATE))
     assert away < _SKEW, f"at least {away:.0f} s away from the other machines"
 

@@ -20,9 +20,14 @@ _GUEST_KEY = "test ! -e /etc/pacemaker/authkey || sha256sum < /etc/pacemaker/aut
 def node(cluster: Node, host: Node) -> ET.Element:
     """Return what Pacemaker says of a machine; skip the check where it does not know it or does not have it online."""
     found = next((item for item in crm_mon(cluster).iterfind("nodes/node") if item.get("name") == host.name), None)
-    if found is None or found.get("online") != "true":
+    if found is None or not is_online(found):
         pytest.skip(f"{host} is not online in Pacemaker")
     return found
+
+
+def is_online(item: ET.Element) -> bool:
+    """Whether a machine takes part; while it is only a member of Corosync, it is online, pending, and in standby."""
+    return item.get("online") == "true" and item.get("pending") != "true"
 
 
 @explained(
@@ -33,7 +38,7 @@ def test_online(host: Node, cluster: Node) -> None:
     """The machine is online in Pacemaker."""
     answer = cluster.run(CRM_MON)
     assert answer.succeeded, f"Pacemaker does not answer on {cluster}: {complaint(answer)}"
-    online = [item.get("name", "") for item in crm_mon(cluster).iterfind("nodes/node") if item.get("online") == "true"]
+    online = [item.get("name", "") for item in crm_mon(cluster).iterfind("nodes/node") if is_online(item)]
     assert host.name in online, f"online are only {listed(online)}"
 
 

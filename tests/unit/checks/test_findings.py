@@ -24,6 +24,8 @@ SECRETS = "virsh --connect qemu:///system secret-list"
 OTHER_HASH = "0" * 64 + "  -\n"
 NODE = '<node name="hv2" id="2" online="true" standby="false" standby_onfail="false" maintenance="false"'
 
+PENDING = '<node name="obs1" id="3" online="true" standby="false" standby_onfail="false" maintenance="false" pending="false"'
+
 
 def edited(host: str, start: str, old: str, new: str) -> Callable[[RecordedRemote], None]:
     """Return what changes something in a recorded answer."""
@@ -43,6 +45,7 @@ def health(code: str) -> str:
 HIDDEN_FENCING = says("all", "stonith_admin --list=obs1", "<pacemaker-result><list/></pacemaker-result>")
 FAULTS: list[tuple[str, str, Callable[[RecordedRemote], None], str]] = [
     ("hosts-answer", "obs1", lambda remote: lose(remote, "obs1"), "refuses the connection"),
+    ("hosts-answer", "hv1", says("hv1", "true", "", 126, "Permission denied"), "root's shell can run no program: Permission denied"),
     ("hosts-clock", "hv2", says("hv2", "date", "1000.5\n"), r"at least \d+ s away from the other machines"),
     ("hosts-space", "obs1", says("obs1", "df", "Use% IUse% Avail Mounted on\n 95%   3% 1048576 /var/log\n"), "^/var/log is 95% full$"),
     ("hosts-space", "hv1", says("hv1", "df", "Use% IUse% Avail Mounted on\n 5%   99% 99999999999 /a b\n  -    - 0 /run\n"), "^/a b has 99% of its inodes in use$"),
@@ -56,6 +59,7 @@ FAULTS: list[tuple[str, str, Callable[[RecordedRemote], None], str]] = [
     ("corosync-key", "hv1", says("hv1", KEY, "", 2, "no such file"), "none, unlike on hv2, obs1"),
     ("corosync-inventory", "cluster", edited("obs1", CMAP, "nodelist.node.2.name (str) = obs1", "nodelist.node.2.name (str) = strange"), "^not in the inventory: strange$"),
     ("pacemaker-online", "obs1", edited("obs1", CRM_MON, '<node name="obs1" id="3" online="true"', '<node name="obs1" id="3" online="false"'), "online are only hv1, hv2"),
+    ("pacemaker-online", "obs1", edited("obs1", CRM_MON, PENDING, PENDING.replace('standby="false"', 'standby="true"').replace('pending="false"', 'pending="true"')), "online are only hv1, hv2"),
     ("pacemaker-version", "hv2", says("hv2", "pacemakerd", "Pacemaker 2.1.4\n"), "^Pacemaker 2.1.4, but Pacemaker 2.1.5 on hv1, obs1$"),
     ("pacemaker-dc", "cluster", edited("obs1", CRM_MON, '<current_dc present="true"', '<current_dc present="false"'), "none has been elected"),
     ("pacemaker-stonith", "cluster", edited("obs1", CRM_MON, 'stonith-enabled="true"', 'stonith-enabled="false"'), "stonith-enabled is false"),
