@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 VM, CLONE, OCTET = "parity", "parity2", 140
 READING = frozenset({"get_metadata", "list", "list_colocations", "list_metadata", "list_snapshots", "status"})
-# All but those that are not about a site, and the repair of what was broken off.
-VERBS = frozenset(COMMANDS) - {"drivers", "help", "repair"}
+# All but those that are not about a VM, and the repair of what was broken off.
+VERBS = frozenset(COMMANDS) - {"check", "drivers", "help", "repair"}
 OTHERS = """<primitive id="parity-{0}" class="ocf" provider="pacemaker" type="Dummy">
 <meta_attributes id="parity-{0}-meta"><nvpair id="parity-{0}-role" name="target-role" value="Stopped"/></meta_attributes></primitive>"""
 # What an administrator may have added: every kind of constraint that can name a VM.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 ROOT = Path(__file__).parents[3]
-ON_A_VM = [verb for verb in COMMANDS if verb not in ("help", "drivers")]
+ON_A_VM = [verb for verb in COMMANDS if verb not in ("check", "drivers", "help")]
 READING = ("list", "status", "list_colocations", "list_metadata", "get_metadata", "list_snapshots")
 # What has to be done to the VM ``web`` before a verb has something to do.
 FIRST = {
