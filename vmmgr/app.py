@@ -24,6 +24,7 @@ COMMANDS = {
     "clone": "vmmgr.commands.clone:Clone",
     "create": "vmmgr.commands.create:Create",
     "create_snapshot": "vmmgr.commands.snapshots:CreateSnapshot",
+    "deploy": "vmmgr.commands.deploy:Deploy",
     "disable": "vmmgr.commands.membership:Disable",
     "drivers": "vmmgr.commands.drivers:Drivers",
     "enable": "vmmgr.commands.membership:Enable",
@@ -43,6 +44,7 @@ COMMANDS = {
     "start": "vmmgr.commands.running:Start",
     "status": "vmmgr.commands.listing:Show",
     "stop": "vmmgr.commands.running:Stop",
+    "undeploy": "vmmgr.commands.deploy:Undeploy",
 }
 
 

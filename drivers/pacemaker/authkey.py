@@ -57,9 +57,9 @@ class Authkey(Driver):
         argv = self.renderer.argv("pacemaker/key_write", file=FILE, sha256=hash_of(key))
         return Command(argv, succeeded, stdin=key, changes=True, secret=True)
 
-    def remove(self, key: str) -> Command[None]:
-        """Remove the key, if it is the given one."""
-        argv = self.renderer.argv("pacemaker/key_remove", file=FILE, sha256=hash_of(key))
+    def remove(self, sha256: str) -> Command[None]:
+        """Remove the key, if it is the one of that hash."""
+        argv = self.renderer.argv("pacemaker/key_remove", file=FILE, sha256=sha256)
         return Command(argv, succeeded, changes=True)
 
 
