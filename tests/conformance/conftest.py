@@ -108,7 +108,13 @@ def specs() -> list[DriverSpec]:
 def beside_drivers(renderer: Renderer) -> list[Command[Any]]:
     """Return the commands that belong to no driver of a kind: the key of remote nodes, and the first look at a guest."""
     key, text = Authkey(renderer), b64encode(b"any bytes\0\xff").decode()
-    return [key.inspect(), key.read(own=True), key.write(text), key.remove("0" * 64), survey(renderer, 3121, ("apt-get", "dnf"))]
+    return [
+        key.inspect(),
+        key.read(own=True),
+        key.write(text),
+        key.remove("0" * 64),
+        survey(renderer, 3121, ("apt-get", "dnf")),
+    ]
 
 
 @pytest.fixture(scope="session", params=specs(), ids=lambda spec: f"{spec.kind}-{spec.name}")

@@ -21,13 +21,15 @@ class Deploy(SiteCommand):
         parser = super().get_parser(prog_name)
         add_name(parser)
         _add_way(parser)
-        parser.add_argument("--remote-name", metavar="NAME", help="of the guest node; default: the VM's")
+        parser.add_argument("--remote-name", metavar="NAME", help="of the guest node; default: VM-guest")
         parser.add_argument("--port", type=_port, metavar="PORT", help="at which Pacemaker reaches it; default: 3121")
         parser.add_argument(
             "--connect-timeout", type=whole, metavar="SECONDS", help="that Pacemaker may take to connect; default: 60"
         )
         parser.add_argument(
-            "--packages", metavar="DIR", help="folder with the packages as .deb or .rpm files, for a guest without package sources"
+            "--packages",
+            metavar="DIR",
+            help="folder with the packages as .deb or .rpm files, for a guest without package sources",
         )
         parser.add_argument("--check", action="store_true", help="only look whether it can be done")
         return parser
@@ -55,9 +57,7 @@ class Undeploy(SiteCommand):
         from vmmgr.operations.undeploy import undeploy
 
         options = parsed_args
-        self.say(
-            self.operate(lambda context: undeploy(context, options.name, address=options.address, user=options.user))
-        )
+        self.say(self.operate(lambda context: undeploy(context, options.name, address=options.address, user=options.user)))
 
 
 def request_of(options: argparse.Namespace) -> DeployRequest:

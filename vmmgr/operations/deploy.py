@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from functools import partial
 from typing import TYPE_CHECKING
 
 from vmmgr.drivers.libvirt.addresses import Reach
+from vmmgr.drivers.pacemaker.authkey import hash_of
 from vmmgr.drivers.pacemaker.guestnode import PORT
-from vmmgr.errors import VmMgrError
+from vmmgr.errors import PartlyDoneError, VmMgrError
 from vmmgr.model import check_known_name
-from vmmgr.operations.guestnode import DEPLOY, add_guest_node
+from vmmgr.operations.guestnode import DEPLOY, NotOnlineError, add_guest_node
 from vmmgr.operations.lease import new_lease, renewed, taking
 from vmmgr.operations.preflight import blocked_problems, preflight
 from vmmgr.operations.remotekey import settle_key
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.steps import Change, Pause, ReadEach, Role, Say, Step, Stream, change
 from vmmgr.operations.survey import is_on
+from vmmgr.operations.waiting import TimeUpError
 
 if TYPE_CHECKING:
     from vmmgr.model import Lease
@@ -62,7 +63,18 @@ def deploy(context: Context, request: DeployRequest, *, check: bool = False) -> 
         yield from _install(context, found, request.packages, lease, began)
     yield from _configure(context, found)
     yield from _await_port(context, found)
-    return (yield from add_guest_node(context, request.vm, found.node, lease=lease))
+    drop = Step(context.cluster(found.view.host, found.view.programs).drop_lease(lease), commits=True)
+    try:
+        sentence = yield from add_guest_node(context, request.vm, found.node, lease=lease)
+    except TimeUpError:
+        yield from change(Role.CONTROL, drop)
+        raise
+    except NotOnlineError as error:
+        yield from change(Role.CONTROL, drop)
+        again = f"`vm-mgr deploy -n {request.vm}` tries again, `vm-mgr undeploy -n {request.vm}` removes it"
+        raise PartlyDoneError(f"{error}\nWhat was installed in the guest stays there; {again}.") from error
+    yield from change(Role.CONTROL, drop)
+    return sentence
 
 
 def _words(vm: str, found: Findings) -> str:
@@ -74,9 +86,7 @@ def _words(vm: str, found: Findings) -> str:
     return f"VM {vm} can become guest node {found.node.name} at {found.node.address}: {found.guest.system}, {remote}."
 
 
-def _install(
-    context: Context, found: Findings, folder: PackageFolder | None, lease: Lease, began: float
-) -> Steps[None]:
+def _install(context: Context, found: Findings, folder: PackageFolder | None, lease: Lease, began: float) -> Steps[None]:
     """Install the remote daemon and resource agents, from the folder of packages if there is one."""
     driver, host, there = found.driver, found.host, ""
     if folder:

@@ -9,31 +9,21 @@ from vmmgr.operations.definition import REMOTE_KEYS
 from vmmgr.operations.steps import Join, read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from vmmgr.drivers.libvirt.addresses import Address
     from vmmgr.operations.context import Context
+    from vmmgr.operations.nodesettings import NodeSettings
     from vmmgr.operations.steps import Steps
 
 
-def find_address(
-    context: Context, vm: str, host: str, there: Mapping[str, str], metadata: Mapping[str, str]
-) -> Steps[str]:
-    """Return the address of a guest: that of its settings as a node, or else the one that its hypervisor knows.
-
-    Args:
-        context: The site.
-        vm: The VM.
-        host: The hypervisor that it runs on.
-        there: The meta attributes of its resource that have to do with being a node.
-        metadata: Of its image.
+def find_address(context: Context, now: NodeSettings, host: str) -> Steps[str]:
+    """Return the address of a guest: that of its settings as a node, or else the one that the hypervisor it runs on knows.
 
     Raises:
         RefusedError: Nobody knows one, or there are several.
     """
-    if known := there.get("remote-addr") or metadata.get(REMOTE_KEYS["remote-addr"], ""):
+    if known := now.attributes.get("remote-addr") or now.metadata.get(REMOTE_KEYS["remote-addr"], ""):
         return known
-    option = "give it with --address"
+    vm, option = now.vm, "give it with --address"
     try:
         found = yield from read(host, context.hypervisor.addresses(vm))
     except VmMgrError as error:

@@ -8,29 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 from vmmgr.drivers.guest import survey
 from vmmgr.drivers.libvirt.addresses import Reach
-from vmmgr.drivers.pacemaker.guestnode import PORT, GuestNode, remote_attributes
-from vmmgr.errors import RefusedError, VmMgrError
-from vmmgr.model import Status, system_image
+from vmmgr.drivers.pacemaker.authkey import FILE
+from vmmgr.drivers.pacemaker.guestnode import PORT, GuestNode
+from vmmgr.errors import ConnectError, RefusedError, VmMgrError
+from vmmgr.model import Status
 from vmmgr.operations.entering import enter, find_address
 from vmmgr.operations.guestnode import check_guest_node, guest_node_problems, is_online
 from vmmgr.operations.lease import lease_problems
-from vmmgr.operations.observation import if_there, observe
-from vmmgr.operations.remotekey import KeyPlan, plan_key
+from vmmgr.operations.nodesettings import look
+from vmmgr.operations.remotekey import KeyPlan, key_questions, plan_key
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import Read, ReadEach, Say
+from vmmgr.operations.steps import ReadEach, Say, read
 from vmmgr.operations.stopping import exists
-from vmmgr.operations.survey import is_on
+from vmmgr.operations.survey import is_on, refuse_if
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vmmgr.command import Command
     from vmmgr.drivers.base import GuestDriver
     from vmmgr.drivers.guest.facts import Guest, Packages
     from vmmgr.drivers.pacemaker.authkey import Keys
     from vmmgr.operations.context import Context
+    from vmmgr.operations.nodesettings import NodeSettings
     from vmmgr.operations.observation import View
     from vmmgr.operations.packagefolder import PackageFolder
-    from vmmgr.operations.steps import Steps
+    from vmmgr.operations.steps import Steps, Where
 
 # Bytes that must be free in a guest that installs from its own sources: some 50 packages, 25 MB packed and 80 MB unpacked with
 # Debian 12. Of a folder of packages, this many times its size.
@@ -45,7 +48,7 @@ class DeployRequest:
         vm: The VM.
         address: Where its guest is reached; None for what can be found out.
         user: The login there; None for that of the workstation's ssh_config.
-        node: Its name as a node; None for that of the VM, or the one that it has.
+        node: Its name as a node, which no resource may have; None for the one that it has, or ``VM-guest``.
         port: For Pacemaker; None for its default, or the one that it has.
         connect_timeout: Seconds that Pacemaker may take to connect, likewise.
         packages: What to install from; None for the guest's own sources.
@@ -58,6 +61,17 @@ class DeployRequest:
     port: int | None = None
     connect_timeout: int | None = None
     packages: PackageFolder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is wanted, and where: the VM as it is and as a node, the key, and the hypervisor that it runs on."""
+
+    request: DeployRequest
+    now: NodeSettings
+    node: GuestNode
+    key: KeyPlan
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +108,10 @@ class Findings:
     @property
     def is_ready(self) -> bool:
         """Whether nothing is left to do in the guest."""
-        return bool(self.packages.installed and self.has_key and self.guest.active and self.guest.enabled) and not self.guest.closed
+        return (
+            bool(self.packages.installed and self.has_key and self.guest.active and self.guest.enabled)
+            and not self.guest.closed
+        )
 
 
 def preflight(context: Context, request: DeployRequest) -> Steps[Findings]:
@@ -105,47 +122,26 @@ def preflight(context: Context, request: DeployRequest) -> Steps[Findings]:
         ConnectError: The guest cannot be reached, and that is all.
     """
     name = request.vm
-    metadata = if_there(context.storage.metadata(system_image(name)))
-    inspect = {machine.name: (context.authkey.inspect(),) for machine in context.site.machines}
-    view = yield from observe(context, to_change=True, more=(metadata,), beside=inspect)
+    now = yield from look(context, name, beside=key_questions(context))
+    view = now.view
     exists(view, name)
     host = hypervisor_of(view, name)
-    there = attributes_of(view, name)
     problems = lease_problems(view, name)
-    key = yield from _key(context, view, name)
+    key = yield from _key(view, name)
     problems += key.problems
-    address = request.address
     try:
-        address = address or (yield from find_address(context, name, host, there, view.more[0]))
+        address = request.address or (yield from find_address(context, now, host))
     except RefusedError as error:
         raise RefusedError(*problems, *error.problems) from error
-    node = _node(request, there, address)
-    problems += guest_node_problems(view, name, node)
-    return (yield from _at_the_guest(context, request, view, node, key, host, problems))
+    node = _node(request, now.attributes, address)
+    problems += guest_node_problems(now, node)
+    return (yield from _at_the_guest(context, _Wanted(request, now, node, key, host), problems))
 
 
-def _at_the_guest(
-    context: Context, request: DeployRequest, view: View, node: GuestNode, key: KeyPlan, host: str, problems: list[str]
-) -> Steps[Findings]:
-    """Ask the guest, and every hypervisor for the way there, at the same time."""
-    port = node.port or PORT
-    reach = context.hypervisor.reach(node.address, port)
-    questions: dict[Any, Any] = {item.name: (reach,) for item in context.site.hypervisors if is_on(view, item.name)}
-    try:
-        entered = yield from enter(context, request.vm, host, node.address, request.user)
-    except VmMgrError as error:
-        if not problems:
-            raise
-        raise RefusedError(*problems, str(error)) from error
-    look = survey(context.renderer, port, tuple(context.guest_programs.values()))
-    answers = yield ReadEach({entered: (look, context.authkey.inspect()), **questions})
-    answer = answers.pop(entered)
-    if isinstance(answer, VmMgrError):
-        if not problems:
-            raise answer
-        raise RefusedError(*problems, str(answer))
-    guest, keys = answer
-    problems += _network_problems(answers, node, guest)
+def _at_the_guest(context: Context, wanted: _Wanted, problems: list[str]) -> Steps[Findings]:
+    """Look into the guest."""
+    request, now, node, key = wanted.request, wanted.now, wanted.node, wanted.key
+    host, guest, keys = yield from _ask(context, wanted, problems)
     driver = next((name for name, program in context.guest_programs.items() if program in guest.tools), None)
     if driver is None:
         known = ", ".join(context.guest_programs.values())
@@ -153,18 +149,45 @@ def _at_the_guest(
             *problems, f"VM {request.vm} runs {guest.system}, which has no package manager that vm-mgr knows ({known})."
         )
     chosen = context.guest(driver)
-    (packages,) = yield Read(entered, (chosen.packages(),))
+    packages = yield from read(host, chosen.packages())
     problems += _guest_problems(request, guest, chosen, packages)
     if keys.own and keys.own != key.sha256:
         problems.append(
-            f"VM {request.vm} has another key than the cluster's nodes in /etc/pacemaker/authkey: it may belong to another cluster. "
+            f"VM {request.vm} has another key than the cluster's nodes in {FILE}: it may belong to another cluster. "
             "If it does not, remove that file in the guest."
         )
-    if problems:
-        raise RefusedError(*problems)
-    yield from _compare_versions(request, view, packages)
-    is_node = bool(attributes_of(view, request.vm)) and is_online(view, node.name)
-    return Findings(view, node, entered, key, chosen, guest, packages, keys, is_node)
+    refuse_if(problems)
+    yield from _compare_versions(request, now.view, packages)
+    is_node = now.node == node.name and is_online(now.view, node.name)
+    return Findings(now.view, node, host, key, chosen, guest, packages, keys, is_node)
+
+
+def _ask(context: Context, wanted: _Wanted, problems: list[str]) -> Steps[tuple[str, Guest, Keys]]:
+    """Ask the guest, and every hypervisor for the way there, at the same time; add the problems with the way.
+
+    Returns:
+        The guest as a host, and what it says.
+    """
+    node, port = wanted.node, wanted.node.port or PORT
+    hosts = [machine.name for machine in context.site.hypervisors if is_on(wanted.now.view, machine.name)]
+    questions: dict[Where, tuple[Command[Any], ...]] = dict.fromkeys(hosts, (context.hypervisor.reach(node.address, port),))
+    host, failure = "", None
+    try:
+        host = yield from enter(context, wanted.request.vm, wanted.host, node.address, wanted.request.user)
+        inside = survey(context.renderer, port, tuple(context.guest_programs.values()))
+        questions[host] = (inside, context.authkey.inspect())
+    except ConnectError as error:
+        failure = error
+    answers = yield ReadEach(questions)
+    answer = answers.pop(host, failure)
+    if isinstance(answer, VmMgrError):
+        problems += _network_problems(answers, node)
+        refuse_if([*problems, str(answer)] if problems else [])
+        raise answer
+    guest, keys = answer
+    # the guest's own firewall, which deploy opens, may be why
+    problems += [] if guest.closed else _network_problems(answers, node)
+    return host, guest, keys
 
 
 def hypervisor_of(view: View, name: str) -> str:
@@ -182,19 +205,12 @@ def hypervisor_of(view: View, name: str) -> str:
     return state.node
 
 
-def attributes_of(view: View, name: str) -> dict[str, str]:
-    """Return what makes a VM a guest node already; nothing if it is none."""
-    primitive = view.cib.primitive(name)
-    found = {} if primitive is None else remote_attributes(primitive)
-    return found if found.get("remote-node") else {}
-
-
 def _node(request: DeployRequest, there: Mapping[str, str], address: str) -> GuestNode:
     """Return the VM as a node: as asked for, else as it is, else as Pacemaker has it by default."""
     port, timeout = there.get("remote-port", ""), there.get("remote-connect-timeout", "").removesuffix("s")
     return check_guest_node(
         GuestNode(
-            request.node or there.get("remote-node") or request.vm,
+            request.node or there.get("remote-node") or f"{request.vm}-guest",
             address,
             request.port or (int(port) if port.isdecimal() else None),
             request.connect_timeout or (int(timeout) if timeout.isdecimal() else None),
@@ -202,7 +218,7 @@ def _node(request: DeployRequest, there: Mapping[str, str], address: str) -> Gue
     )
 
 
-def _key(context: Context, view: View, name: str) -> Steps[KeyPlan]:
+def _key(view: View, name: str) -> Steps[KeyPlan]:
     """Decide on the key, by what the nodes that are on say."""
     answers = {node: view.beside[node] for node in view.beside if isinstance(node, str)}
     keys = {node: answer[0] for node, answer in answers.items() if not isinstance(answer, VmMgrError)}
@@ -214,21 +230,20 @@ def _key(context: Context, view: View, name: str) -> Steps[KeyPlan]:
     return plan
 
 
-def _network_problems(answers: Mapping[Any, Any], node: GuestNode, guest: Guest) -> list[str]:
-    """Return from which hypervisors the port cannot be reached; the guest's own firewall, which will be opened, may be why."""
+def _network_problems(answers: Mapping[Where, Any], node: GuestNode) -> list[str]:
+    """Return from which hypervisors the port cannot be reached, or cannot be tried."""
     problems = [str(answer) for answer in answers.values() if isinstance(answer, VmMgrError)]
-    blocked = [host for host, answer in answers.items() if not isinstance(answer, VmMgrError) and answer[0] is Reach.BLOCKED]
-    return problems if guest.closed else problems + blocked_problems(blocked, node)
+    reached = {str(host): answer[0] for host, answer in answers.items() if not isinstance(answer, VmMgrError)}
+    return problems + blocked_problems([host for host, reach in reached.items() if reach is Reach.BLOCKED], node)
 
 
 def blocked_problems(hosts: list[str], node: GuestNode) -> list[str]:
     """Return the sentence that names the hypervisors that cannot reach a guest."""
     if not hosts:
         return []
-    return [
-        f"{node.address} port {node.port or PORT}/tcp cannot be reached from {', '.join(hosts)}: Pacemaker connects from the "
-        "hypervisor that the VM runs on, so open it there, in the guest and on the way between."
-    ]
+    where = f"{node.address} port {node.port or PORT}/tcp"
+    why = "Pacemaker connects from the hypervisor that the VM runs on, so open it there, in the guest and on the way between"
+    return [f"{where} cannot be reached from {', '.join(hosts)}. {why}."]
 
 
 def _guest_problems(request: DeployRequest, guest: Guest, driver: GuestDriver, packages: Packages) -> list[str]:

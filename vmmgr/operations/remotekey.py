@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vmmgr.drivers.pacemaker.authkey import FALLBACK, FILE, hash_of
 from vmmgr.drivers.pacemaker.guestnode import guest_nodes
@@ -14,10 +14,11 @@ from vmmgr.operations.steps import ChangeEach, Say, Step, read
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vmmgr.command import Command
     from vmmgr.drivers.pacemaker.authkey import Keys
     from vmmgr.drivers.pacemaker.cib import Cib
     from vmmgr.operations.context import Context
-    from vmmgr.operations.steps import Steps
+    from vmmgr.operations.steps import Steps, Where
 
 # Bytes of a new key, as Pacemaker's documentation makes one.
 _SIZE = 4096
@@ -47,6 +48,11 @@ class KeyPlan:
     def complete(self) -> bool:
         """Whether the nodes have all that they need."""
         return not (self.lacking or self.unsound or self.problems)
+
+
+def key_questions(context: Context) -> dict[Where, tuple[Command[Any], ...]]:
+    """Return what to ask every machine of the cluster."""
+    return {machine.name: (context.authkey.inspect(),) for machine in context.site.machines}
 
 
 def plan_key(cib: Cib, vm: str, keys: Mapping[str, Keys], silent: list[str]) -> KeyPlan:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from vmmgr.drivers.guest import survey
 from vmmgr.drivers.pacemaker.guestnode import PORT
 from vmmgr.errors import RefusedError, VmMgrError
-from vmmgr.model import check_known_name, system_image
+from vmmgr.model import check_known_name
 from vmmgr.operations.entering import enter, find_address
 from vmmgr.operations.guestnode import UNDEPLOY, remove_guest_node
 from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
-from vmmgr.operations.observation import if_there, look_again, observe
-from vmmgr.operations.preflight import attributes_of, hypervisor_of
+from vmmgr.operations.nodesettings import look
+from vmmgr.operations.observation import look_again
+from vmmgr.operations.preflight import hypervisor_of
+from vmmgr.operations.remotekey import key_questions
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.steps import Pause, Read, Role, Say, Step, change
 from vmmgr.operations.stopping import exists
@@ -86,23 +88,20 @@ def undeploy(context: Context, name: str, *, address: str | None = None, user: s
 
 def _look(context: Context, name: str, address: str | None, user: str | None) -> Steps[_Found]:
     """Look at the cluster and at the guest, and refuse what cannot be undone."""
-    metadata = if_there(context.storage.metadata(system_image(name)))
-    inspect = {machine.name: (context.authkey.inspect(),) for machine in context.site.machines}
-    view = yield from observe(context, to_change=True, more=(metadata,), beside=inspect)
+    now = yield from look(context, name, beside=key_questions(context))
+    view, node = now.view, now.node
     refuse_unless_free(view, name)
     exists(view, name)
-    there = attributes_of(view, name)
-    node = there.get("remote-node", "")
     if services := [item.name for item in view.simulation.resources.values() if node in item.nodes]:
         raise RefusedError(
             f"{', '.join(sorted(services))} run in VM {name}; remove them from there first (`vm-mgr list_services -n {name}`)."
         )
     host = hypervisor_of(view, name)
-    address = address or (yield from find_address(context, name, host, there, view.more[0]))
-    port = int(there.get("remote-port") or PORT)
+    address = address or (yield from find_address(context, now, host))
+    port = int(now.attributes.get("remote-port") or PORT)
     entered = yield from enter(context, name, host, address, user)
-    look = survey(context.renderer, port, tuple(context.guest_programs.values()))
-    guest, keys = yield Read(entered, (look, context.authkey.inspect()))
+    inside = survey(context.renderer, port, tuple(context.guest_programs.values()))
+    guest, keys = yield Read(entered, (inside, context.authkey.inspect()))
     known = {item for answer in view.beside.values() if not isinstance(answer, VmMgrError) for item in _hashes(answer[0])}
     if keys.own and keys.own not in known:
         raise RefusedError(
@@ -119,7 +118,9 @@ def _hashes(keys: Keys) -> set[str]:
 def _await_leave(context: Context, found: _Found) -> Steps[None]:
     """Wait until the cluster has taken leave of the node: a remote daemon that it still talks to does not end."""
     view, began = found.view, context.clock()
-    while found.node in view.simulation.nodes and context.clock() - began < _LEAVING:
+    while {found.node} & (
+        view.simulation.nodes.keys() | view.simulation.resources.keys()
+    ) and context.clock() - began < _LEAVING:
         if not (yield Pause(_INTERVAL)):
             return
         view = yield from look_again(context, view)
@@ -140,4 +141,8 @@ def _clean(context: Context, found: _Found) -> Steps[str]:
     *_, needed = yield from change(found.host, *steps, Step(driver.uninstall()))
     if needed:
         return f"and what was installed in the guest stays, for other packages need it: {needed}"
-    return "and nothing of it is left in the guest" if found.guest.installed_here else "and its packages, which were there before, stay"
+    return (
+        "and nothing of it is left in the guest"
+        if found.guest.installed_here
+        else "and its packages, which were there before, stay"
+    )

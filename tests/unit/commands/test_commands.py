@@ -57,6 +57,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     from vmmgr.operations import (
         colocation,
         create,
+        deploy,
         listing,
         membership,
         metadata,
@@ -65,12 +66,13 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
         rollback,
         running,
         snapshots,
+        undeploy,
     )
 
     stub = Site()
     monkeypatch.setattr(session, "run_on_site", stub.run_on_site)
     for module, names in (
-        (rollback, ["rollback"]),
+        (rollback, ["rollback"]), (deploy, ["deploy"]), (undeploy, ["undeploy"]),
         (metadata, ["vm_metadata", "metadata_value", "set_metadata", "unset_metadata"]), (removal, ["remove", "repair"]),
         (colocation, ["add_colocation", "list_colocations", "remove_colocation"]), (create, ["create"]), (listing, ["list_vms", "vm_status"]), (membership, ["enable", "disable"]),
         (running, ["start", "stop"]), (snapshots, ["create_snapshot", "list_snapshots"]), (purging, ["remove_snapshot", "purge"]),

@@ -10,7 +10,6 @@ import hashlib
 import os
 import subprocess
 from base64 import b64encode
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +23,8 @@ from vmmgr.drivers.pacemaker.authkey import Authkey, Keys, hash_of
 from vmmgr.drivers.zypper import Zypper
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vmmgr.rendering import Renderer
 
 SURVEY = """os PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
@@ -81,7 +82,7 @@ def test_a_guest_that_does_not_tell_its_space(answer: Any, text: str) -> None:
 
 
 def test_versions(answer: Any) -> None:
-    """apt's own word for nothing is nothing; a package manager that knows nothing prints nothing."""
+    """Apt's own word for nothing is nothing; a package manager that knows nothing prints nothing."""
     assert parse_packages(answer("\n2.1.5-1+deb12u1\n")) == Packages("", "2.1.5-1+deb12u1")
     assert parse_packages(answer("2.1.5-1\n(none)\n")) == Packages("2.1.5-1", "")
     assert parse_packages(answer("\n")) == Packages("", "")
@@ -240,7 +241,7 @@ def test_installed_version_of_apt(tmp_path: Path, renderer: Renderer) -> None:
 
 
 def test_version_from_the_repositories_of_dnf(tmp_path: Path, renderer: Renderer, answer: Any) -> None:
-    """dnf names a package with epoch, version, release and architecture."""
+    """Dnf names a package with epoch, version, release and architecture."""
     for tool, text in {"rpm": "exit 1", "dnf": "echo pacemaker-remote-0:2.1.7-5.el9.x86_64"}.items():
         (tmp_path / tool).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / tool).chmod(0o755)

@@ -70,5 +70,5 @@ def test_no_root_in_a_guest(server: Server, through_sudo: Path) -> None:
     (through_sudo / "denied").touch()
     with server.remote() as remote:
         remote.join([Way(server.machine("guest web"))])
-        with pytest.raises(SudoError, match="guest web.* may not run sudo.*\n.*NOPASSWD:EXEC: /bin/sh"):
+        with pytest.raises(SudoError, match=r"guest web.* may not run sudo.*\n.*NOPASSWD:EXEC: /bin/sh"):
             remote.run("guest web", [Line(("true",))])
