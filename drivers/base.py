@@ -84,8 +84,9 @@ class ClusterDriver(Driver):
 
     @abstractmethod
     def redefine(self, document: str, ids: Sequence[str], lines: Sequence[Sequence[str]]) -> Command[None]:
-        """Delete the elements of these ids, add the document, run further commands of the site's tool, in one CIB change.
+        """Delete the elements of these ids, merge the document, run further commands of the site's tool, in one CIB change.
 
+        An element of the document that is there already, by its id, is changed: it gets what the document says of it besides.
         Each line has the words of one command, as they follow ``crm configure`` or ``pcs``; fail with ``LineRefusedError``, and
         without any change, when the tool refuses one.
         """

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Each verb and the class that does it; nothing of it is imported before it is used.
 COMMANDS = {
     "add_colocation": "vmmgr.commands.colocation:AddColocation",
+    "add_pacemaker_remote": "vmmgr.commands.guestnode:AddPacemakerRemote",
     "clone": "vmmgr.commands.clone:Clone",
     "create": "vmmgr.commands.create:Create",
     "create_snapshot": "vmmgr.commands.snapshots:CreateSnapshot",
@@ -37,6 +38,7 @@ COMMANDS = {
     "purge": "vmmgr.commands.snapshots:Purge",
     "remove": "vmmgr.commands.removal:Remove",
     "remove_colocation": "vmmgr.commands.colocation:RemoveColocation",
+    "remove_pacemaker_remote": "vmmgr.commands.guestnode:RemovePacemakerRemote",
     "remove_snapshot": "vmmgr.commands.snapshots:RemoveSnapshot",
     "repair": "vmmgr.commands.removal:Repair",
     "rollback": "vmmgr.commands.rollback:Rollback",

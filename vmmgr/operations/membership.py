@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from vmmgr.drivers.pacemaker.guestnode import remote_attributes
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease, Status, VmState, check_known_name, system_image
 from vmmgr.operations.definition import Settings, definition
@@ -14,6 +15,7 @@ from vmmgr.operations.fragment import Fragment, document, with_target_role
 from vmmgr.operations.keeping import domain_uuid, own_fragment, sort_constraints
 from vmmgr.operations.layout import observers
 from vmmgr.operations.lease import holding, refuse_unless_free
+from vmmgr.operations.nodesettings import keeping_off, node_name_problems
 from vmmgr.operations.observation import if_there, look_again, observe
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.status import state_of
@@ -134,6 +136,9 @@ def _bring_back(context: Context, view: View, found: Survey, name: str, *, start
         constraints = own_constraints + constraints
         lines = yield from _lines(cluster, name, metadata)
     own = yield from _write_domain(context, view, found, name)
+    if node := remote_attributes(primitive).get("remote-node"):
+        refuse_if(node_name_problems(view, name, node))
+        constraints += yield from keeping_off(view, name, node)
     ids = [name, *(item.get("id", "") for item in constraints)]
     guards = [*own, Step(cluster.assert_unchanged(view.cib)), Step(cluster.assert_absent(ids)), *hand_over]
     unsure = f"`vm-mgr status -n {name}` shows whether the cluster has taken it."

@@ -190,7 +190,11 @@ class Commands(CephCommands):
             target = new.find(f"configuration/{section}")
             assert target is not None
             for item in ET.fromstring(text).iterfind(f"configuration/{section}/*"):
-                if target.find(f"*[@id='{item.get('id')}']") is not None:
+                there = target.find(f"*[@id='{item.get('id')}']")
+                if there is not None and item.tag == "primitive" and not item.get("class"):
+                    _merge(there, item)
+                    continue
+                if there is not None:
                     self.site.violations.append(f"{item.get('id')} was defined again")
                 target.append(item)
 
@@ -204,7 +208,7 @@ class Commands(CephCommands):
         for name in names:
             if self.site.runs.get(name, Run()).node:
                 self.site.violations.append(f"{name} was deleted while it ran")
-            for parent in new.iterfind("configuration/*"):
+            for parent in list(new.iterfind("configuration//*")):
                 for item in parent.findall(f"*[@id='{name}']"):
                     parent.remove(item)
 
@@ -307,6 +311,17 @@ class Commands(CephCommands):
         (way, unit, until), run.still = run.still, None
         assert unit == arguments[1]
         return f"{way}\n" if self.site.seconds < until else ""
+
+
+def _merge(there: ET.Element, more: ET.Element) -> None:
+    """Change what is there into what it is with more of it (cibadmin --modify)."""
+    for item in more:
+        same = there.find(f"{item.tag}[@id='{item.get('id')}']")
+        if same is None:
+            there.append(item)
+        else:
+            same.attrib.update(item.attrib)
+            _merge(same, item)
 
 
 def _arguments(argv: tuple[str, ...], name: str) -> list[str]:

@@ -88,6 +88,7 @@ class FakeSite:
     Attributes:
         delay: The looks that a start or a stop takes.
         broken: For a VM: ``start`` or ``stop`` fails, ``hang`` never ends.
+        deaf: The guest nodes that nobody can connect to; ``locked`` are those that have another key.
         definitions: How many changes of definition the CIB has seen.
         violations: What must never happen.
     """
@@ -112,6 +113,8 @@ class FakeSite:
         self.seconds = 0.0
         self.delay = 1
         self.broken: dict[str, str] = {}
+        self.deaf: set[str] = set()
+        self.locked: set[str] = set()
         self.definitions = 0
         self.violations: list[str] = []
 
@@ -149,6 +152,12 @@ class FakeSite:
     def edit(self) -> None:
         """Count a change of the configuration."""
         self.cib.set("epoch", str(int(self.cib.get("epoch", "0")) + 1))
+
+    def guest_nodes(self) -> dict[str, str]:
+        """Return the VMs that are nodes, by the names that they have as such."""
+        pairs = self.resources.iterfind("primitive/meta_attributes/nvpair[@name='remote-node']/../..")
+        found = {item.get("id", ""): item.find("meta_attributes/nvpair[@name='remote-node']") for item in pairs}
+        return {pair.get("value", ""): vm for vm, pair in found.items() if pair is not None}
 
     def leases(self) -> list[str]:
         sets = self.find("configuration/crm_config").iterfind("cluster_property_set")
@@ -230,10 +239,14 @@ class FakeSite:
     def _fail(self, vm: str, run: Run, operation: str, node: str) -> None:
         run.failed = run.blocked = operation == "stop"
         run.given_up, run.progress, run.role = True, 0, ("Started" if run.node else "Stopped")
+        self._record(vm, operation, node, "no memory")
+
+    def _record(self, resource: str, operation: str, node: str, reason: str) -> None:
+        """Write a failure down in the history."""
         self.find("status").append(
             ET.fromstring(
-                f'<node_state uname="{node}"><lrm><lrm_resources><lrm_resource id="{vm}"><lrm_rsc_op operation="{operation}" '
-                f'rc-code="1" on_node="{node}" exit-reason="no memory" last-rc-change="7"/></lrm_resource></lrm_resources></lrm>'
+                f'<node_state uname="{node}"><lrm><lrm_resources><lrm_resource id="{resource}"><lrm_rsc_op operation="{operation}" '
+                f'rc-code="1" on_node="{node}" exit-reason="{reason}" last-rc-change="7"/></lrm_resource></lrm_resources></lrm>'
                 "</node_state>"
             )
         )
@@ -283,10 +296,20 @@ class FakeSite:
         for tag, later in (("cluster_status", False), ("revised_cluster_status", True)):
             status = ET.SubElement(root, tag)
             nodes = ET.SubElement(status, "nodes")
+            defaults = dict.fromkeys(("standby", "standby_onfail", "maintenance", "unclean"), "false")
             for item in self.hosts.values():
-                defaults = dict.fromkeys(("standby", "standby_onfail", "maintenance", "unclean"), "false")
                 ET.SubElement(nodes, "node", {"name": item.name, "type": "member", "online": "true", **defaults, **item.node})
+            for node, vm in self.guest_nodes().items():
+                if node in self.locked:
+                    self._record(node, "start", self.runs[vm].node or "", "Key was rejected by service")
+                online = str(bool(self.runs[vm].node) and node not in self.deaf).lower()
+                ET.SubElement(
+                    nodes, "node", {"name": node, "type": "remote", "id_as_resource": vm, "online": online, **defaults}
+                )
             resources = ET.SubElement(status, "resources")
+            for node, vm in self.guest_nodes().items():
+                role = "Started" if self.runs[vm].node and not {node} & (self.deaf | self.locked) else "Stopped"
+                ET.SubElement(resources, "resource", id=node, resource_agent="ocf:pacemaker:remote", role=role)
             for primitive in self.resources.iter("primitive"):
                 self._describe(resources, primitive, quorate=host.quorate, later=later)
         return ET.tostring(root, encoding="unicode")

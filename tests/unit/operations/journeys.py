@@ -9,10 +9,12 @@ from fakeremote import Event, Fault, Killed
 from fakesite import FakeSite
 from workbench import DOMAIN, Bench, add_vm, constrain, creating
 
+from vmmgr.drivers.pacemaker.guestnode import GuestNode
 from vmmgr.errors import VmMgrError
 from vmmgr.operations.clone import clone
 from vmmgr.operations.cloneplan import CloneRequest
 from vmmgr.operations.colocation import add_colocation, remove_colocation
+from vmmgr.operations.guestnode import add_guest_node, remove_guest_node
 from vmmgr.operations.inheritance import Wishes
 from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.metadata import set_metadata, unset_metadata
@@ -35,9 +37,12 @@ if TYPE_CHECKING:
 JOURNEYS = (
     "create", "create stopped", "create disabled", "clone", "clone paused", "clone disabled", "start", "stop", "disable", "enable", "enable metadata", "remove", "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
     "remove_colocation", "remove_colocation disabled",
+    "add_pacemaker_remote", "add_pacemaker_remote disabled", "add_pacemaker_remote metadata",
+    "remove_pacemaker_remote", "remove_pacemaker_remote disabled", "remove_pacemaker_remote metadata",
     "create_snapshot", "create_snapshot compatible", "create_snapshot disabled", "remove_snapshot", "remove_snapshot foreign", "purge",
     "rollback", "rollback stopped", "rollback disabled", "rollback unsafe", "rollback compatible",
 )  # fmt: skip
+NODE = GuestNode("web-node", "192.0.2.7", connect_timeout=30)
 COLOCATION = '<rsc_colocation id="together" rsc="web" with-rsc="db" score="700"/>'
 
 
@@ -114,6 +119,11 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
         Bench(site, clock).run(lambda context: add_colocation(context, "web", ["db"]))
     if name == "enable":
         Bench(site, clock).run(lambda context: disable(context, "web"))
+    if verb == "remove_pacemaker_remote":
+        Bench(site, clock).run(lambda context: add_guest_node(context, "web", NODE))
+    if name.endswith("pacemaker_remote disabled"):
+        Bench(site, clock).run(lambda context: enable(context, "web"))
+        Bench(site, clock).run(lambda context: disable(context, "web"))
     if kind != "new" and verb.endswith("set_metadata"):
         site.images["system_web"].metadata["owner"] = "ann"
     if verb == "remove":
@@ -133,6 +143,8 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
         "unset_metadata": lambda context: unset_metadata(context, "web", "owner"),
         "add_colocation": lambda context: add_colocation(context, "web", ["db"]),
         "remove_colocation": lambda context: remove_colocation(context, "web", ["db"]),
+        "add_pacemaker_remote": lambda context: add_guest_node(context, "web", NODE),
+        "remove_pacemaker_remote": lambda context: remove_guest_node(context, "web"),
         "create_snapshot": lambda context: create_snapshot(
             context, SnapshotRequest("web", "before", compatible=kind == "compatible")
         ),

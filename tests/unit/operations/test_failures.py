@@ -134,6 +134,12 @@ CASES += [
     (f"{verb}_colocation{kind}", "crm", fault) for verb in ("add", "remove") for kind in ("", " disabled") for fault in EVERY
 ]
 CASES += [
+    (f"{verb}_pacemaker_remote{kind}", "crm", fault)
+    for verb in ("add", "remove")
+    for kind in ("", " disabled", " metadata")
+    for fault in EVERY
+]
+CASES += [
     (name, "crm", fault)
     for name in ("create disabled", "clone disabled", "enable metadata", "remove disabled")
     for fault in (KILL, LOST_LATE)

@@ -1,0 +1,205 @@
+"""Make a VM a guest node, in which Pacemaker runs services, and the other way; the VM itself goes on as it is."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+from vmmgr.drivers.pacemaker.guestnode import CONNECT_TIMEOUT, PORT, GuestNode
+from vmmgr.errors import RefusedError, UsageError, VmMgrError
+from vmmgr.model import Status, check_known_name
+from vmmgr.operations.lease import refuse_unless_free
+from vmmgr.operations.nodesettings import look, node_name_problems, settle
+from vmmgr.operations.observation import look_again
+from vmmgr.operations.retrying import with_fresh_view
+from vmmgr.operations.status import state_of
+from vmmgr.operations.steps import Pause, Role, Say, Step, change
+from vmmgr.operations.stopping import exists
+from vmmgr.operations.survey import refuse_if
+from vmmgr.operations.waiting import TimeUpError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmmgr.model import Lease
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.nodesettings import NodeSettings
+    from vmmgr.operations.observation import View
+    from vmmgr.operations.steps import Steps
+
+ADD, REMOVE = "add_pacemaker_remote", "remove_pacemaker_remote"
+VERBS = (ADD, REMOVE)
+_ADVICE = (
+    "Make sure that pacemaker_remote runs in the guest, that /etc/pacemaker/authkey there is that of the nodes, and that it is reached "
+    "from every hypervisor."
+)
+# It becomes the id of a resource as well: that of the connection.
+_NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
+# Seconds for Pacemaker to try the connection a second time, on top of what one may take.
+_SLACK = 30.0
+
+
+class NotOnlineError(VmMgrError):
+    """Pacemaker could not connect to a guest node."""
+
+
+def check_guest_node(node: GuestNode) -> GuestNode:
+    """Return a guest node that can be one.
+
+    Raises:
+        UsageError: One sentence on the first value that cannot be used.
+    """
+    if not _NODE_NAME.fullmatch(node.name):
+        raise UsageError(
+            f"{node.name!r} cannot be the name of a guest node: it takes 1 to 63 letters, digits, '-', '_' and '.', and begins with "
+            "a letter or '_'."
+        )
+    if not _is_address(node.address):
+        raise UsageError(f"{node.address!r} is neither an IP address nor a host name, at which the guest could be reached.")
+    if node.port is not None and not 0 < node.port < 1 << 16:
+        raise UsageError(f"{node.port} is no TCP port; those are 1 to 65535, and Pacemaker's own is {PORT}.")
+    if node.connect_timeout == 0:
+        raise UsageError("A connection to a guest node takes a second at least; Pacemaker's own limit is 60.")
+    return node
+
+
+def add_guest_node(
+    context: Context, name: str, node: GuestNode, *, wait: bool = True, timeout: float | None = None
+) -> Steps[str]:
+    """Make a VM whose guest runs pacemaker_remoted a node of the cluster, in one CIB change; return the sentence that says so.
+
+    The VM goes on as it is. Where it is disabled, it is a guest node once it is enabled.
+
+    Args:
+        context: The site.
+        name: The VM.
+        node: What it is as a node.
+        wait: Whether to wait until it is online, if the VM runs.
+        timeout: Seconds to wait; None for what Pacemaker itself grants the connection, and a little more.
+
+    Raises:
+        RefusedError: The name is taken, or the VM is another guest node already.
+        TimeUpError: It is not online in time; the message says why.
+    """
+    check_known_name(name)
+    check_guest_node(node)
+
+    def attempt() -> Steps[NodeSettings]:
+        now = yield from _free(context, name)
+        if now.node and _complete(now.attributes) != _complete(node.attributes()):
+            raise RefusedError(_in_the_way(now))
+        if now.node:
+            yield Say(f"VM {name} is guest node {now.node} already.")
+        else:
+            refuse_if(node_name_problems(now.view, name, node.name))
+        yield from settle(context, now, now.attributes if now.node else node.attributes(), ADD)
+        return now
+
+    now = yield from with_fresh_view(attempt)
+    if not now.enabled:
+        return f"VM {name} is guest node {node.name} once it is enabled."
+    if state_of(now.view, name).status is not Status.STARTED:
+        return f"VM {name} is guest node {node.name}, online once it runs."
+    if not wait:
+        return f"VM {name} is guest node {node.name}."
+    try:
+        yield from wait_online(context, (yield from look_again(context, now.view)), name, node, timeout)
+    except NotOnlineError:
+        # or Pacemaker restarts the VM for it on every hypervisor, and then gives it up
+        yield Say(f"VM {name} is made a mere VM again.")
+        yield from with_fresh_view(lambda: _back(context, name))
+        raise
+    return f"VM {name} is guest node {node.name}, and online."
+
+
+def remove_guest_node(context: Context, name: str) -> Steps[str]:
+    """Make a guest node a mere VM again, in one CIB change; return the sentence that says so. The VM goes on as it is."""
+    check_known_name(name)
+
+    now = yield from with_fresh_view(lambda: _back(context, name))
+    if not now.node:
+        yield Say(f"VM {name} is no guest node already.")
+    return f"VM {name} is no guest node."
+
+
+def _back(context: Context, name: str) -> Steps[NodeSettings]:
+    now = yield from _free(context, name)
+    yield from settle(context, now, {}, REMOVE)
+    return now
+
+
+def finish(context: Context, lease: Lease) -> Steps[str]:
+    """Have the metadata of a VM say what its resource does, after an operation here was broken off; and take its mark away."""
+    now = yield from look(context, lease.vm)
+    drop = Step(context.cluster(now.view.host, now.view.programs).drop_lease(lease), commits=True)
+    yield from change(Role.CONTROL, *now.metadata_steps(context, now.attributes), drop)
+    return f"VM {lease.vm} is {f'guest node {now.node}' if now.node else 'no guest node'}, and its metadata say so too."
+
+
+def _free(context: Context, name: str) -> Steps[NodeSettings]:
+    """Read what there is of a VM.
+
+    Raises:
+        RefusedError: There is none of that name, or somebody works on it.
+    """
+    now = yield from look(context, name)
+    refuse_unless_free(now.view, name)
+    exists(now.view, name)
+    return now
+
+
+def wait_online(context: Context, view: View, name: str, node: GuestNode, timeout: float | None = None) -> Steps[View]:
+    """Wait until a guest node is online; return the last view.
+
+    Raises:
+        NotOnlineError: Its guest does not let Pacemaker in; the message has the reason from Pacemaker's history.
+        TimeUpError: The time is up, and Pacemaker is still at it.
+    """
+    began = context.clock()
+    seconds = (node.connect_timeout or CONNECT_TIMEOUT) + _SLACK if timeout is None else timeout
+    while not is_online(view, node.name):
+        if reason := view.cib.last_failure(node.name):
+            raise NotOnlineError(f"The guest of VM {name} does not let Pacemaker in as {node.name}: {reason}. {_ADVICE}")
+        if context.clock() - began > seconds:
+            raise TimeUpError(
+                f"VM {name} is guest node {node.name}, but is not online as such after {seconds:.0f} s. {_ADVICE} "
+                f"`vm-mgr status -n {name}` tells whether it is online by now; `vm-mgr {REMOVE} -n {name}` takes it back."
+            )
+        if not (yield Pause(0.3)):
+            break
+        view = yield from look_again(context, view)
+    return view
+
+
+def is_online(view: View, node: str) -> bool:
+    """Whether the cluster has a connection to that guest node; Pacemaker says online also while it still tries to connect."""
+    machine, connection = view.simulation.nodes.get(node), view.simulation.resources.get(node)
+    return machine is not None and machine.online and connection is not None and connection.role == "Started"
+
+
+def _complete(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Return the attributes with Pacemaker's own values where nothing is said, for comparison."""
+    own = {
+        "remote-addr": attributes.get("remote-node", ""),
+        "remote-port": str(PORT),
+        "remote-connect-timeout": str(CONNECT_TIMEOUT),
+    }
+    return {
+        key: value.removesuffix("s") if key == "remote-connect-timeout" else value
+        for key, value in {**own, **attributes}.items()
+    }
+
+
+def _in_the_way(now: NodeSettings) -> str:
+    words = ", ".join(f"{key}={value}" for key, value in sorted(_complete(now.attributes).items()))
+    return f"VM {now.vm} is a guest node already ({words}). To change that, `vm-mgr {REMOVE} -n {now.vm}` first."
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST_NAME.fullmatch(text) is not None and not re.fullmatch(r"[0-9.]+", text)
+    return True
