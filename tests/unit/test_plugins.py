@@ -18,7 +18,10 @@ from vmmgr.plugins import find_drivers, load_class, problem_of, template_folders
 if TYPE_CHECKING:
     from pathlib import Path
 
-BUILT_IN = [("cluster", "crmsh"), ("cluster", "pcs"), ("storage", "rbd"), ("hypervisor", "libvirt")]
+BUILT_IN = [
+    ("cluster", "crmsh"), ("cluster", "pcs"), ("storage", "rbd"), ("hypervisor", "libvirt"),
+    ("guest", "apt"), ("guest", "dnf"), ("guest", "zypper"),
+]  # fmt: skip
 
 HEAD = """
 from vmmgr.hookspecs import DriverSpec, hookimpl
@@ -65,7 +68,7 @@ def names(offers: list[plugins.Offer]) -> list[tuple[str, str] | None]:
 
 
 def test_the_built_in_drivers_are_whole() -> None:
-    """Without plugins there are four drivers, in the order in which auto tries them, and each can be used."""
+    """Without plugins there are seven drivers, in the order in which auto tries them, and each can be used."""
     offers = find_drivers(())
     assert names(offers) == BUILT_IN
     assert [(offer.origin, problem_of(offer)) for offer in offers] == [("built-in", "")] * 4

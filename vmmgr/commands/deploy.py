@@ -21,7 +21,7 @@ class Deploy(SiteCommand):
         parser = super().get_parser(prog_name)
         add_name(parser)
         _add_way(parser)
-        parser.add_argument("--remote-name", metavar="NAME", help="of the guest node; default: VM-guest")
+        parser.add_argument("--remote_name", "--remote-name", metavar="NAME", help="of the guest node; default: VM-guest")
         parser.add_argument("--port", type=_port, metavar="PORT", help="at which Pacemaker reaches it; default: 3121")
         parser.add_argument(
             "--connect-timeout", type=whole, metavar="SECONDS", help="that Pacemaker may take to connect; default: 60"

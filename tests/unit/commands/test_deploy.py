@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vmmgr import session
 from vmmgr.app import main
 from vmmgr.commands.deploy import Deploy, request_of
+from vmmgr.operations import undeploy as undeploying
 from vmmgr.operations.preflight import DeployRequest
 
 if TYPE_CHECKING:
@@ -59,3 +61,13 @@ def test_mistakes_are_told_before_anything_is_contacted(
         code = end.code
     assert code == 2
     assert message in capsys.readouterr().err
+
+
+def test_undeploy_calls_its_operation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The way into the guest goes along; what comes back is printed."""
+    calls: list[Any] = []
+    monkeypatch.setattr(undeploying, "undeploy", lambda *args, **kwargs: calls.append((args, kwargs)))
+    monkeypatch.setattr(session, "run_on_site", lambda operation, **_: operation("context") or "VM web is no guest node.")
+    assert main(["undeploy", "-n", "web", "--address", "10.0.0.9", "--user", "admin"]) == 0
+    assert calls == [(("context", "web"), {"address": "10.0.0.9", "user": "admin"})]
+    assert capsys.readouterr().out == "VM web is no guest node.\n"
