@@ -1,6 +1,7 @@
 """The key with which Pacemaker's remote nodes and its cluster nodes know each other (Pacemaker Remote, "Authentication key").
 
-It is a file of any bytes. Where the nodes have none, Pacemaker falls back to Corosync's. The key itself travels as base64 through
+It is a file of any bytes. Where the nodes have none, Pacemaker falls back to Corosync's. Debian's packages make one when they are
+installed, another one on every machine. The key itself travels as base64 through
 the standard input and output of commands only.
 """
 
@@ -52,9 +53,9 @@ class Authkey(Driver):
         """Read the key, or Corosync's, as base64."""
         return Command(self.renderer.argv("pacemaker/key_read", file=FILE if own else FALLBACK), _parse_key, secret=True)
 
-    def write(self, key: str) -> Command[None]:
-        """Write the key, given as base64, with the right owner and mode; fail where there is another one."""
-        argv = self.renderer.argv("pacemaker/key_write", file=FILE, sha256=hash_of(key))
+    def write(self, key: str, *, former: str = "") -> Command[None]:
+        """Write the key, given as base64, with the right owner and mode; fail where there is another one than that of the hash ``former``."""
+        argv = self.renderer.argv("pacemaker/key_write", file=FILE, sha256=hash_of(key), former=former or "none")
         return Command(argv, succeeded, stdin=key, changes=True, secret=True)
 
     def remove(self, sha256: str) -> Command[None]:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmmgr.drivers.libvirt.addresses import Reach
-from vmmgr.drivers.pacemaker.authkey import hash_of
 from vmmgr.drivers.pacemaker.guestnode import PORT
 from vmmgr.errors import PartlyDoneError, VmMgrError
 from vmmgr.model import check_known_name
 from vmmgr.operations.guestnode import DEPLOY, NotOnlineError, add_guest_node
 from vmmgr.operations.lease import new_lease, renewed, taking
 from vmmgr.operations.preflight import blocked_problems, preflight
-from vmmgr.operations.remotekey import settle_key
+from vmmgr.operations.remotekey import replacing, settle_key
 from vmmgr.operations.retrying import with_fresh_view
-from vmmgr.operations.steps import Change, Pause, ReadEach, Role, Say, Step, Stream, change
+from vmmgr.operations.steps import Change, Pause, ReadEach, Role, Say, Step, Stream, change, read
 from vmmgr.operations.survey import is_on
 from vmmgr.operations.waiting import TimeUpError
 
 if TYPE_CHECKING:
+    from vmmgr.command import Command
     from vmmgr.model import Lease
     from vmmgr.operations.context import Context
     from vmmgr.operations.packagefolder import PackageFolder
     from vmmgr.operations.preflight import DeployRequest, Findings
     from vmmgr.operations.steps import Steps
+    from vmmgr.remote import Result
 
 # Seconds that a lease holds on top of its usual term, for packages that a slow guest takes long to install.
 _INSTALLING = 1800
@@ -58,7 +60,7 @@ def deploy(context: Context, request: DeployRequest, *, check: bool = False) -> 
 
     found, lease = yield from with_fresh_view(attempt)
     if lease is None:
-        return _words(request.vm, found)
+        return _words(request, found)
     if not found.packages.installed:
         yield from _install(context, found, request.packages, lease, began)
     yield from _configure(context, found)
@@ -77,11 +79,12 @@ def deploy(context: Context, request: DeployRequest, *, check: bool = False) -> 
     return sentence
 
 
-def _words(vm: str, found: Findings) -> str:
+def _words(request: DeployRequest, found: Findings) -> str:
     """Say what there is when nothing is changed."""
+    vm = request.vm
     if found.is_ready and found.is_node:
         return f"VM {vm} is guest node {found.node.name} already, and online; nothing was changed."
-    version = found.packages.installed or found.packages.candidate
+    version = found.version(request)
     remote = f"pacemaker-remote {version}".rstrip() + ("" if found.packages.installed else " to be installed")
     return f"VM {vm} can become guest node {found.node.name} at {found.node.address}: {found.guest.system}, {remote}."
 
@@ -100,9 +103,21 @@ def _install(context: Context, found: Findings, folder: PackageFolder | None, le
         renew = lambda: cluster.renew_lease(renewed(lease, context.clock() - began))  # noqa: E731
         yield Stream(host, driver.receive(there), folder.stream, "packages", folder.size, renew)
     yield Say(f"Installing in {found.guest.system}.")
-    install = Step(driver.install(there), undo=driver.uninstall())
+    install = Step(driver.install(there), undo=_wholly(driver.uninstall()))
     (names, *_) = yield from change(host, install, *([Step(driver.remove_folder(there))] if there else []))
-    yield Say(f"Installed {len(names)} packages.")
+    if names:
+        yield Say(f"Installed {len(names)} packages.")
+
+
+def _wholly(command: Command[str]) -> Command[str]:
+    """Make it a failure that a command leaves something, of which its value says why."""
+
+    def parse(result: Result) -> str:
+        if left := command.parse(result):
+            raise VmMgrError(f"What was installed on {result.host} stays, for other packages need it: {left}")
+        return left
+
+    return replace(command, parse=parse)
 
 
 def _configure(context: Context, found: Findings) -> Steps[None]:
@@ -110,8 +125,9 @@ def _configure(context: Context, found: Findings) -> Steps[None]:
     driver, port, steps = found.driver, found.node.port or PORT, []
     key = "" if found.has_key and found.key.complete else (yield from settle_key(context, found.key))
     if not found.has_key:
-        undo = None if found.keys.own else context.authkey.remove(hash_of(key))
-        steps.append(Step(context.authkey.write(key), undo=undo))
+        # Debian's package has made one meanwhile
+        there = found.keys if found.packages.installed else (yield from read(found.host, context.authkey.inspect()))
+        steps.append((yield from replacing(context, found.host, there.own, key)))
     if found.guest.closed:
         steps.append(Step(driver.open_port(port), undo=driver.close_port(port)))
     if not (found.guest.active and found.guest.enabled and found.has_key):

@@ -100,6 +100,10 @@ class Findings:
     keys: Keys
     is_node: bool
 
+    def version(self, request: DeployRequest) -> str:
+        """Return the version of the remote daemon that the guest has or will have; empty if that is not known."""
+        return self.packages.installed or (request.packages.version if request.packages else self.packages.candidate)
+
     @property
     def has_key(self) -> bool:
         """Whether the guest has the right key, with the right owner and mode."""
@@ -151,15 +155,16 @@ def _at_the_guest(context: Context, wanted: _Wanted, problems: list[str]) -> Ste
     chosen = context.guest(driver)
     packages = yield from read(host, chosen.packages())
     problems += _guest_problems(request, guest, chosen, packages)
-    if keys.own and keys.own != key.sha256:
+    if keys.own and keys.own != key.sha256 and not guest.installed_here:
         problems.append(
             f"VM {request.vm} has another key than the cluster's nodes in {FILE}: it may belong to another cluster. "
             "If it does not, remove that file in the guest."
         )
     refuse_if(problems)
-    yield from _compare_versions(request, now.view, packages)
     is_node = now.node == node.name and is_online(now.view, node.name)
-    return Findings(now.view, node, host, key, chosen, guest, packages, keys, is_node)
+    found = Findings(now.view, node, host, key, chosen, guest, packages, keys, is_node)
+    yield from _compare_versions(now.view, found.version(request))
+    return found
 
 
 def _ask(context: Context, wanted: _Wanted, problems: list[str]) -> Steps[tuple[str, Guest, Keys]]:
@@ -261,13 +266,11 @@ def _guest_problems(request: DeployRequest, guest: Guest, driver: GuestDriver, p
     return problems
 
 
-def _compare_versions(request: DeployRequest, view: View, packages: Packages) -> Steps[None]:
+def _compare_versions(view: View, guest: str) -> Steps[None]:
     """Warn of a guest that is newer than the nodes: it may not talk to them (Pacemaker's protocol of remote nodes)."""
     path = "configuration/crm_config/cluster_property_set/nvpair[@name='dc-version']"
     pair = view.cib.root.find(path)
     nodes = "" if pair is None else pair.get("value", "")
-    folder = request.packages.version if request.packages else ""
-    guest = packages.installed or folder or packages.candidate
     if nodes and guest and _numbers(guest) > _numbers(nodes):
         yield Say(
             f"Pacemaker in the guest is newer ({guest}) than on the nodes ({nodes}); if they do not understand each other, bring the "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.drivers.pacemaker.authkey import FALLBACK, FILE, hash_of
@@ -32,7 +32,7 @@ class KeyPlan:
         sha256: Its hash; empty for one that is still to be made.
         source: A node to read it from; empty for one that is still to be made.
         own: Whether it is Pacemaker's own, and not Corosync's.
-        lacking: The nodes that do not have it.
+        lacking: The nodes that do not have it, each with the hash of the key that it has instead; empty for none.
         unsound: The nodes on which its owner, group or mode is wrong.
         problems: Why there is no such key.
     """
@@ -40,7 +40,7 @@ class KeyPlan:
     sha256: str = ""
     source: str = ""
     own: bool = True
-    lacking: tuple[str, ...] = ()
+    lacking: Mapping[str, str] = field(default_factory=dict)
     unsound: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -59,7 +59,7 @@ def plan_key(cib: Cib, vm: str, keys: Mapping[str, Keys], silent: list[str]) -> 
     """Decide which key to use.
 
     Without a key of its own, Pacemaker uses Corosync's; where there are remote nodes already, that must stay so, for a new key
-    would cut them off.
+    would cut them off. Where there are none, nobody relies on the keys that the nodes have.
 
     Args:
         cib: The cluster's configuration.
@@ -68,19 +68,24 @@ def plan_key(cib: Cib, vm: str, keys: Mapping[str, Keys], silent: list[str]) -> 
         silent: The nodes that did not say what they have.
     """
     own = {node: item.own for node, item in keys.items() if item.own}
-    if len(set(own.values())) > 1:
+    relied_on = _relied_on(cib, vm)
+    if len(set(own.values())) > 1 and relied_on:
         groups = "; ".join(f"{node}: {sha256[:12]}" for node, sha256 in own.items())
-        return KeyPlan(problems=(f"The nodes have different keys in {FILE} (SHA-256 {groups}); give them the same one.",))
+        return KeyPlan(
+            problems=(
+                f"The nodes have different keys in {FILE} (SHA-256 {groups}), and there are remote nodes: give them one.",
+            )
+        )
     if own:
-        lacking = tuple(node for node in keys if node not in own)
-        unsound = tuple(node for node, item in keys.items() if item.own and not item.sound)
         source = next(iter(own))
+        lacking = {node: item.own for node, item in keys.items() if item.own != own[source]}
+        unsound = tuple(node for node, item in keys.items() if item.own == own[source] and not item.sound)
         return KeyPlan(own[source], source, lacking=lacking, unsound=unsound)
-    if _relied_on(cib, vm):
+    if relied_on:
         return _corosync(keys)
     if silent:
         return KeyPlan(problems=(f"{', '.join(silent)} does not answer, and no node has a key yet: all must get the same.",))
-    return KeyPlan(lacking=tuple(keys))
+    return KeyPlan(lacking=dict.fromkeys(keys, ""))
 
 
 def _relied_on(cib: Cib, vm: str) -> bool:
@@ -106,9 +111,19 @@ def settle_key(context: Context, plan: KeyPlan) -> Steps[str]:
     else:
         key = b64encode(secrets.token_bytes(_SIZE)).decode()
         context.generated[hash_of(key)] = "hash of the new key"
-    write, remove = authkey.write(key), authkey.remove(hash_of(key))
-    steps = {node: (Step(write, undo=remove),) for node in plan.lacking} | {node: (Step(write),) for node in plan.unsound}
+    steps = {node: (Step(authkey.write(key)),) for node in plan.unsound}
+    for node, former in plan.lacking.items():
+        steps[node] = ((yield from replacing(context, node, former, key)),)
     if steps:
         yield ChangeEach(steps)
         yield Say(f"{', '.join(steps)} {'got' if plan.lacking else 'has'} the key {FILE}, for root and haclient only.")
     return key
+
+
+def replacing(context: Context, host: str, former: str, key: str) -> Steps[Step]:
+    """Return the step that gives a machine the key, in the place of one with the hash ``former`` if there is any."""
+    authkey = context.authkey
+    if not former:
+        return Step(authkey.write(key), undo=authkey.remove(hash_of(key)))
+    old = yield from read(host, authkey.read(own=True))
+    return Step(authkey.write(key, former=former), undo=authkey.write(old, former=hash_of(key)))

@@ -103,7 +103,7 @@ def _look(context: Context, name: str, address: str | None, user: str | None) ->
     inside = survey(context.renderer, port, tuple(context.guest_programs.values()))
     guest, keys = yield Read(entered, (inside, context.authkey.inspect()))
     known = {item for answer in view.beside.values() if not isinstance(answer, VmMgrError) for item in _hashes(answer[0])}
-    if keys.own and keys.own not in known:
+    if keys.own and keys.own not in known and not guest.installed_here:
         raise RefusedError(
             f"VM {name} has another key than the cluster's nodes in /etc/pacemaker/authkey: it may belong to another cluster, "
             f"and nothing is removed there. `vm-mgr remove_pacemaker_remote -n {name}` changes this cluster only."

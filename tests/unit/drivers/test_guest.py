@@ -277,8 +277,8 @@ def run(renderer: Renderer, name: str, place: Path, stdin: bytes = b"", **values
 
 def test_key_arrives_as_it_is(renderer: Renderer, place: Path) -> None:
     """Any bytes do; owner and mode are right, and nothing is left beside it."""
-    sha256 = hashlib.sha256(KEY).hexdigest()
-    done = run(renderer, "key_write", place, b64encode(KEY), file=str(place), sha256=sha256)
+    values = {"file": str(place), "sha256": hashlib.sha256(KEY).hexdigest(), "former": "none"}
+    done = run(renderer, "key_write", place, b64encode(KEY), **values)
     assert done.returncode == 0, done.stderr
     assert place.read_bytes() == KEY
     assert place.stat().st_mode & 0o777 == 0o640
@@ -287,11 +287,15 @@ def test_key_arrives_as_it_is(renderer: Renderer, place: Path) -> None:
     assert run(renderer, "key_read", place, file=str(place)).stdout == b64encode(KEY)
 
 
-def test_another_key_is_never_replaced(renderer: Renderer, place: Path) -> None:
-    """It stays, the message says so, and removing ours leaves it alone."""
+def test_another_key_is_replaced_only_if_it_is_meant(renderer: Renderer, place: Path) -> None:
+    """Any other stays, the message says so, and removing ours leaves it alone."""
+    place.write_bytes(b"former")
+    sha256, former = hashlib.sha256(KEY).hexdigest(), hashlib.sha256(b"former").hexdigest()
+    values = {"file": str(place), "sha256": sha256, "former": former}
+    assert run(renderer, "key_write", place, b64encode(KEY), **values).returncode == 0
+    assert place.read_bytes() == KEY
     place.write_bytes(b"somebody else's")
-    sha256 = hashlib.sha256(KEY).hexdigest()
-    done = run(renderer, "key_write", place, b64encode(KEY), file=str(place), sha256=sha256)
+    done = run(renderer, "key_write", place, b64encode(KEY), **values)
     assert (done.returncode, done.stderr) == (1, b"another key is there already\n")
     assert run(renderer, "key_remove", place, file=str(place), sha256=sha256).returncode == 0
     assert place.read_bytes() == b"somebody else's"
@@ -302,7 +306,7 @@ def test_another_key_is_never_replaced(renderer: Renderer, place: Path) -> None:
 
 def test_a_damaged_key_is_refused(renderer: Renderer, place: Path) -> None:
     """One that lost a byte on the way is not written."""
-    done = run(renderer, "key_write", place, b64encode(KEY[:-1]), file=str(place), sha256=hashlib.sha256(KEY).hexdigest())
+    done = run(renderer, "key_write", place, b64encode(KEY[:-1]), file=str(place), sha256="0" * 64, former="none")
     assert done.returncode == 1
     assert list(place.parent.iterdir()) == []
 

@@ -40,7 +40,7 @@ _SAMPLE = {
     "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
     "usage": "no", "keys": ["k"], "mode": "change", "words": ["w"], "seconds": 20, "freeze": "yes", "pause": "no",
     "snapshot": "s", "images": ["i"], "known": "", "address": "a", "port": 1, "record": "r", "folder": "f", "packages": ["p"],
-    "package": "p", "files": ["f"],
+    "package": "p", "files": ["f"], "former": "f",
 }  # fmt: skip
 _SCRIPTS = (
     "libvirt/addresses", "libvirt/reach", "pacemaker/key_inspect", "pacemaker/key_write", "pacemaker/key_remove",

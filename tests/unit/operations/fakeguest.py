@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING
 
 from fakeceph import ExitError
@@ -47,10 +47,10 @@ class GuestCommands:
         return host.files[arguments[-1]]
 
     def do_key_write(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        file, sha256 = arguments
+        file, sha256, former = arguments
         if _hash(stdin) != sha256:
             raise ExitError(1, "the key arrived damaged")
-        if host.files.get(file, stdin) != stdin:
+        if host.files.get(file, stdin) != stdin and _hash(host.files[file]) != former:
             raise ExitError(1, "another key is there already")
         if isinstance(host, Guest) and "pacemaker-remote" not in host.packages:
             self.site.violations.append("a key came to a guest before the group that may read it")
@@ -87,7 +87,9 @@ class GuestCommands:
         new = [name for name in DAEMON if name not in host.packages]
         host.packages += new
         host.record += new
-        host.active = host.enabled = True  # as Debian's packages do
+        # as Debian's packages do
+        host.active = host.enabled = True
+        host.files.setdefault(FILE, b64encode(b"made by the package").decode())
         return "\n".join(new) + "\n"
 
     def do_uninstall(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> str:
@@ -96,6 +98,7 @@ class GuestCommands:
         host.packages = [name for name in host.packages if name not in host.record]
         host.record = []
         if "pacemaker-remote" not in host.packages:
+            host.files.pop(FILE, None)
             host.active = host.enabled = False
         return ""
 

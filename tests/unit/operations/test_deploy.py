@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from fakeremote import Fault, Killed
@@ -12,7 +13,7 @@ from fakesite import FakeSite, Guest
 from workbench import Bench, add_vm
 
 from vmmgr.drivers.pacemaker.authkey import FALLBACK, FILE
-from vmmgr.errors import ConnectError, RefusedError, SudoError, UnreachableError, VmMgrError
+from vmmgr.errors import ConnectError, PartlyDoneError, RefusedError, SudoError, UnreachableError, VmMgrError
 from vmmgr.operations.deploy import deploy
 from vmmgr.operations.guestnode import NotOnlineError, add_guest_node
 from vmmgr.operations.packagefolder import PackageFolder
@@ -180,14 +181,44 @@ def test_corosyncs_key_stays_in_use_where_others_rely_on_it(clock: Clock) -> Non
     assert all(FILE not in host.files for host in site.hosts.values())
 
 
-def test_different_keys_are_refused(clock: Clock) -> None:
+def test_different_keys_become_one_where_nobody_relies_on_them(clock: Clock) -> None:
+    """Debian's packages make another one on every machine; they come back when the deployment fails."""
+    bench = Bench(site := site_with_guest(), clock)
+    give_key(site)
+    site.hosts["hv2"].files[FILE] = OTHER
+    before = site.state()
+    site.guests["web"].unreachable, site.guests["web"].firewall = {"hv2"}, False
+    with pytest.raises(VmMgrError, match="cannot be reached from hv2"):
+        deployed(bench)
+    assert site.state()["files"] == before["files"]
+    site.guests["web"].unreachable = set()
+    assert deployed(bench) == ONLINE
+    assert [host.files[FILE] for host in (*site.hosts.values(), site.guests["web"])] == [KEY] * 4
+
+
+def rely_on_keys(site: FakeSite) -> None:
+    """Let there be a remote node."""
+    site.resources.append(ET.fromstring('<primitive id="far" class="ocf" provider="pacemaker" type="remote"/>'))
+
+
+def test_different_keys_are_refused_where_somebody_may_rely_on_one(clock: Clock) -> None:
     """Which is the right one, only an administrator can know."""
     bench = Bench(site := site_with_guest(), clock)
     give_key(site)
+    rely_on_keys(site)
     site.hosts["hv2"].files[FILE] = OTHER
     (problem,) = refusal(bench)
     assert "The nodes have different keys in /etc/pacemaker/authkey" in problem
     assert "hv2: " in problem
+
+
+def test_no_key_at_all_and_somebody_who_relies_on_one(clock: Clock) -> None:
+    """Corosync's must be the same then."""
+    bench = Bench(site := site_with_guest(), clock)
+    rely_on_keys(site)
+    del site.hosts["hv1"].files[FALLBACK]
+    (problem,) = refusal(bench)
+    assert "neither /etc/pacemaker/authkey nor the same /etc/corosync/authkey" in problem
 
 
 def test_a_new_key_needs_all_nodes(clock: Clock) -> None:
@@ -227,7 +258,7 @@ def test_the_key_is_shown_to_nobody(clock: Clock, folder: PackageFolder, own: bo
     words = " ".join(" ".join(argv) for _, batch in bench.remote.changes for argv, _ in batch)
     for shown in (text, words, "".join(bench.told.said)):
         assert key not in shown
-    written = [stdin for _, batch in bench.remote.changes for argv, stdin in batch if stdin == key]
+    written = [stdin for _, batch in bench.remote.changes for _, stdin in batch if stdin == key]
     assert len(written) == (1 if own else 4)
 
 
@@ -248,6 +279,7 @@ def test_all_problems_come_in_one_message(clock: Clock) -> None:
     """Somebody else, the name, the keys, the port from one hypervisor, space, and another key in the guest."""
     bench = Bench(site := site_with_guest(free=1000, files={FILE: OTHER}, unreachable={"hv2"}), clock)
     give_key(site)
+    rely_on_keys(site)
     site.hosts["hv2"].files[FILE] = OTHER
     add_vm(site, "db")
     problems = refusal(bench, node="db")
@@ -293,6 +325,7 @@ def test_no_root_in_the_guest(clock: Clock) -> None:
     bench = Bench(site := site_with_guest(sudo=False), clock)
     with pytest.raises(SudoError, match="guest web: sudo does not let"):
         deployed(bench)
+    rely_on_keys(site)
     give_key(site, OTHER, ("hv1",))
     give_key(site, KEY, ("hv2",))
     problems = refusal(bench)
@@ -411,6 +444,17 @@ def test_fault_at_every_command(clock: Clock, folder: PackageFolder, kind: str, 
         assert site.runs["web"].node == "hv1"
         assert site.violations == []
     assert undone > 10
+
+
+def test_what_cannot_be_undone_is_told(clock: Clock) -> None:
+    """Packages that others need at once stay, with the reason, and so does the mark."""
+    bench = Bench(site := site_with_guest(firewall=False, unreachable={"hv2"}, needed="booth"), clock)
+    with pytest.raises(PartlyDoneError) as caught:
+        deployed(bench)
+    text = str(caught.value)
+    assert "This could not be undone:\nWhat was installed on guest web stays, for other packages need it: booth" in text
+    assert "`vm-mgr repair -n web`" in text
+    assert (site.leases(), site.guests["web"].active) == (["web"], False)
 
 
 def test_killed_at_every_command(clock: Clock, folder: PackageFolder) -> None:
