@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "add_colocation": "vmmgr.commands.colocation:AddColocation",
     "add_pacemaker_remote": "vmmgr.commands.guestnode:AddPacemakerRemote",
+    "add_service": "vmmgr.commands.services:AddService",
     "clone": "vmmgr.commands.clone:Clone",
     "create": "vmmgr.commands.create:Create",
     "create_snapshot": "vmmgr.commands.snapshots:CreateSnapshot",
@@ -33,18 +34,22 @@ COMMANDS = {
     "list": "vmmgr.commands.listing:List",
     "list_colocations": "vmmgr.commands.colocation:ListColocations",
     "list_metadata": "vmmgr.commands.metadata:ListMetadata",
+    "list_services": "vmmgr.commands.services:ListServices",
     "list_snapshots": "vmmgr.commands.snapshots:ListSnapshots",
     "purge": "vmmgr.commands.snapshots:Purge",
     "remove": "vmmgr.commands.removal:Remove",
     "remove_colocation": "vmmgr.commands.colocation:RemoveColocation",
     "remove_pacemaker_remote": "vmmgr.commands.guestnode:RemovePacemakerRemote",
+    "remove_service": "vmmgr.commands.services:RemoveService",
     "remove_snapshot": "vmmgr.commands.snapshots:RemoveSnapshot",
     "repair": "vmmgr.commands.removal:Repair",
     "rollback": "vmmgr.commands.rollback:Rollback",
     "set_metadata": "vmmgr.commands.metadata:SetMetadata",
     "start": "vmmgr.commands.running:Start",
+    "start_service": "vmmgr.commands.services:StartService",
     "status": "vmmgr.commands.listing:Show",
     "stop": "vmmgr.commands.running:Stop",
+    "stop_service": "vmmgr.commands.services:StopService",
 }
 
 

@@ -78,7 +78,8 @@ def bans(cib: Cib, node: str) -> list[str]:
 
 def not_kept_off(cib: Cib, node: str) -> tuple[list[str], list[str]]:
     """Return which resources Pacemaker might run on a guest node although nobody said so: VMs, and others."""
-    if _is_opt_in(cib):
+    # then resources run nowhere unless a constraint says so
+    if is_off(cib, "symmetric-cluster"):
         return [], []
     kept_off = {item.get("rsc") for item in _locations(cib) if _keeps_off(item, node)}
     vms, others = set(cib.vm_names()), []
@@ -104,7 +105,7 @@ def _keeps_off(item: ET.Element, node: str) -> bool:
     )
 
 
-def _is_opt_in(cib: Cib) -> bool:
-    """Whether resources run nowhere unless a constraint says so (``symmetric-cluster``)."""
-    pairs = cib.root.iterfind("configuration/crm_config/cluster_property_set/nvpair[@name='symmetric-cluster']")
+def is_off(cib: Cib, option: str) -> bool:
+    """Whether an option of the cluster that is on by itself was switched off."""
+    pairs = cib.root.iterfind(f"configuration/crm_config/cluster_property_set/nvpair[@name='{option}']")
     return any(pair.get("value", "").lower() in {"false", "no", "off", "0", "n"} for pair in pairs)
