@@ -133,7 +133,11 @@ def add_service(
         unsure = f"`vm-mgr list_services -n {request.vm}` shows whether the cluster has taken it."
         define = Step(cluster.define(document), commits=True, afterwards=unsure)
         guards = [Step(cluster.assert_unchanged(view.cib))]
-        yield from change_definition(context, view, guards, define, [], made=lambda cib: cib.primitive(request.id) is not None)
+        # what fails from there on is the service, and not its definition
+        rest = [Step(cluster.cib(), commits=True)]
+        yield from change_definition(
+            context, view, guards, define, rest, made=lambda cib: cib.primitive(request.id) is not None
+        )
         return view
 
     view = yield from with_fresh_view(attempt)
