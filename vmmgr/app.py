@@ -45,6 +45,7 @@ COMMANDS = {
     "repair": "vmmgr.commands.removal:Repair",
     "rollback": "vmmgr.commands.rollback:Rollback",
     "set_metadata": "vmmgr.commands.metadata:SetMetadata",
+    "show": "vmmgr.commands.show:ShowVm",
     "start": "vmmgr.commands.running:Start",
     "start_service": "vmmgr.commands.services:StartService",
     "status": "vmmgr.commands.listing:Show",

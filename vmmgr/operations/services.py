@@ -159,7 +159,7 @@ def list_services(context: Context, vm: str | None = None) -> Steps[list[Service
     kept = yield from kept_of(context, disabled)
     found = [state for name in names for state in services_in(view, name)]
     for name, fragment in kept.items():
-        found += [_put_aside(name, item) for item in fragment.services]
+        found += [put_aside(name, item) for item in fragment.services]
     return sorted(found, key=lambda state: (state.vm, state.name))
 
 
@@ -193,7 +193,8 @@ def service_settled(
     )
 
 
-def _put_aside(vm: str, item: ET.Element) -> ServiceState:
+def put_aside(vm: str, item: ET.Element) -> ServiceState:
+    """Return the state of a service whose VM is disabled."""
     name = item.get("id", "")
     return ServiceState(vm, service_name(vm, name), name, kind_of(item), Status.DISABLED)
 

@@ -283,6 +283,12 @@ class Commands(CephCommands):
     def do_remove_file(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         host.files.pop(arguments[-1], None)
 
+    def do_state(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        run = self.site.runs.get(arguments[-1])
+        if run is None or run.node != host.name:
+            raise ExitError(1, f"error: failed to get domain '{arguments[-1]}'")
+        return "paused\n\n" if run.still and self.site.seconds < run.still[2] and run.still[0] == "resume" else "running\n\n"
+
     def do_destroy(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         run = self.site.runs.get(arguments[0])
         if run and run.node == host.name:
@@ -346,6 +352,7 @@ _PLAIN = {
     ("crm", "resource", "cleanup"): "cleanup",
     ("pcs", "resource", "cleanup"): "cleanup",
     ("rm", "-f", "--"): "remove_file",
+    ("virsh", "domstate"): "state",
     ("true",): "nothing",
     ("ceph", "mon", "dump"): "monitors",
     ("rbd", "group", "ls"): "groups",
