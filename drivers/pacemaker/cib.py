@@ -131,7 +131,7 @@ class Cib:
     def _history(self, name: str) -> list[tuple[str, ET.Element]]:
         """Return the operations in the history of a resource, each with its node; a guest node's are done by its VM's host."""
         return [
-            (state.get("uname") or operation.get("on_node", ""), operation)
+            (state.get("uname") or operation.get("on_node") or "", operation)
             for state in self.root.iterfind("status/node_state")
             for resource in state.iterfind("lrm/lrm_resources/lrm_resource")
             if resource.get("id") == name
