@@ -26,6 +26,7 @@ COMMANDS = {
     "clone": "vmmgr.commands.clone:Clone",
     "create": "vmmgr.commands.create:Create",
     "create_snapshot": "vmmgr.commands.snapshots:CreateSnapshot",
+    "deploy": "vmmgr.commands.deploy:Deploy",
     "disable": "vmmgr.commands.membership:Disable",
     "drivers": "vmmgr.commands.drivers:Drivers",
     "enable": "vmmgr.commands.membership:Enable",
@@ -51,6 +52,7 @@ COMMANDS = {
     "status": "vmmgr.commands.listing:Show",
     "stop": "vmmgr.commands.running:Stop",
     "stop_service": "vmmgr.commands.services:StopService",
+    "undeploy": "vmmgr.commands.deploy:Undeploy",
 }
 
 

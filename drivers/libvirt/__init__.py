@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from vmmgr.command import Command, CommandFailedError, succeeded, text_of
 from vmmgr.drivers.base import HypervisorDriver
+from vmmgr.drivers.libvirt.addresses import parse_addresses, parse_reach
 from vmmgr.drivers.libvirt.host import parse_hypervisor
 from vmmgr.model import Quiescence
 
 if TYPE_CHECKING:
+    from vmmgr.drivers.libvirt.addresses import Address, Reach
     from vmmgr.drivers.libvirt.host import Hypervisor
     from vmmgr.remote.batch import Result
 
@@ -54,6 +56,15 @@ class Libvirt(HypervisorDriver):
     def release(self, vm: str, token: str) -> Command[Quiescence]:
         argv = self.renderer.argv("libvirt/release", vm=vm, token=token)
         return Command(argv, _parse_released, changes=True, timeout=_TIMEOUT, foretold=Quiescence.FROZEN)
+
+    def addresses(self, vm: str) -> Command[tuple[Address, ...]]:
+        return Command(self.renderer.argv("libvirt/addresses", vm=vm), parse_addresses)
+
+    def reach(self, address: str, port: int) -> Command[Reach]:
+        return Command(self.renderer.argv("libvirt/reach", address=address, port=port), parse_reach)
+
+    def relay(self, address: str, port: int) -> Command[None]:
+        return Command(self.renderer.argv("libvirt/relay", address=address, port=port), succeeded)
 
 
 def _parse_quiescence(result: Result) -> tuple[Quiescence, str]:

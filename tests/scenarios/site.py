@@ -80,10 +80,10 @@ class LabSite:
         assert answer.code == 0, answer.err
         return answer
 
-    def start_vm_mgr(self, *words: str) -> subprocess.Popen[str]:
+    def start_vm_mgr(self, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Start vm-mgr and return while it works."""
         return subprocess.Popen(
-            [str(VM_MGR), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env()
+            [str(VM_MGR), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env(env)
         )
 
     def env(self, more: dict[str, str] | None = None) -> dict[str, str]:
@@ -129,7 +129,7 @@ class LabSite:
         path.write_text(self.lab("domain", vm, str(octet)))
         return str(path)
 
-    def booted(self, octet: int) -> None:
+    def booted(self, octet: int, seconds: float = 60) -> None:
         """Wait until a guest is up; before that it does not heed its power button, and a stop takes its full time."""
         address = (f"{self.environ['LAB_NET']}.{octet}", 22)
 
@@ -140,7 +140,7 @@ class LabSite:
             except OSError:
                 return False
 
-        until(answers, 60, f"the guest {address[0]} answers")
+        until(answers, seconds, f"the guest {address[0]} answers")
         time.sleep(1)
 
     def discard(self, vm: str) -> None:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from vmmgr.drivers.pacemaker.guestnode import CONNECT_TIMEOUT, PORT, GuestNode
-from vmmgr.errors import RefusedError, UsageError, VmMgrError
+from vmmgr.errors import UsageError, VmMgrError
 from vmmgr.model import Status, check_known_name
 from vmmgr.operations.lease import refuse_unless_free
 from vmmgr.operations.nodesettings import look, node_name_problems, settle
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 ADD, REMOVE = "add_pacemaker_remote", "remove_pacemaker_remote"
-VERBS = (ADD, REMOVE)
+DEPLOY, UNDEPLOY = "deploy", "undeploy"
+VERBS = (ADD, REMOVE, DEPLOY, UNDEPLOY)
 _ADVICE = (
     "Make sure that pacemaker_remote runs in the guest, that /etc/pacemaker/authkey there is that of the nodes, and that it is reached "
     "from every hypervisor."
@@ -66,7 +67,13 @@ def check_guest_node(node: GuestNode) -> GuestNode:
 
 
 def add_guest_node(
-    context: Context, name: str, node: GuestNode, *, wait: bool = True, timeout: float | None = None
+    context: Context,
+    name: str,
+    node: GuestNode,
+    *,
+    wait: bool = True,
+    timeout: float | None = None,
+    lease: Lease | None = None,
 ) -> Steps[str]:
     """Make a VM whose guest runs pacemaker_remoted a node of the cluster, in one CIB change; return the sentence that says so.
 
@@ -78,6 +85,7 @@ def add_guest_node(
         node: What it is as a node.
         wait: Whether to wait until it is online, if the VM runs.
         timeout: Seconds to wait; None for what Pacemaker itself grants the connection, and a little more.
+        lease: That of the operation that this is a part of.
 
     Raises:
         RefusedError: The name is taken, or the VM is another guest node already.
@@ -87,14 +95,11 @@ def add_guest_node(
     check_guest_node(node)
 
     def attempt() -> Steps[NodeSettings]:
-        now = yield from _free(context, name)
-        if now.node and _complete(now.attributes) != _complete(node.attributes()):
-            raise RefusedError(_in_the_way(now))
+        now = yield from _free(context, name, lease)
+        refuse_if(guest_node_problems(now, node))
         if now.node:
             yield Say(f"VM {name} is guest node {now.node} already.")
-        else:
-            refuse_if(node_name_problems(now.view, name, node.name))
-        yield from settle(context, now, now.attributes if now.node else node.attributes(), ADD)
+        yield from settle(context, now, now.attributes if now.node else node.attributes(), ADD, lease)
         return now
 
     now = yield from with_fresh_view(attempt)
@@ -109,30 +114,42 @@ def add_guest_node(
     except NotOnlineError:
         # or Pacemaker restarts the VM for it on every hypervisor, and then gives it up
         yield Say(f"VM {name} is made a mere VM again.")
-        yield from with_fresh_view(lambda: _back(context, name))
+        yield from with_fresh_view(lambda: _back(context, name, lease))
         raise
     return f"VM {name} is guest node {node.name}, and online."
 
 
-def remove_guest_node(context: Context, name: str) -> Steps[str]:
-    """Make a guest node a mere VM again, in one CIB change; return the sentence that says so. The VM goes on as it is."""
+def remove_guest_node(context: Context, name: str, *, lease: Lease | None = None) -> Steps[str]:
+    """Make a guest node a mere VM again, in one CIB change; return the sentence that says so. The VM goes on as it is.
+
+    ``lease`` is that of the operation that this is a part of.
+    """
     check_known_name(name)
 
-    now = yield from with_fresh_view(lambda: _back(context, name))
+    now = yield from with_fresh_view(lambda: _back(context, name, lease))
     if not now.node:
         yield Say(f"VM {name} is no guest node already.")
     return f"VM {name} is no guest node."
 
 
-def _back(context: Context, name: str) -> Steps[NodeSettings]:
-    now = yield from _free(context, name)
-    tied = now.kept.service_names if not now.enabled else [item.resource for item in services_in(now.view, name)]
-    if tied:
-        raise RefusedError(
-            f"The services {', '.join(service_name(name, item) for item in tied)} run in VM {name} as guest node {now.node}; "
-            "`vm-mgr remove_service` first."
-        )
-    yield from settle(context, now, {}, REMOVE)
+def guest_node_problems(now: NodeSettings, node: GuestNode) -> list[str]:
+    """Return why a VM cannot be that guest node; nothing stands in the way of one that it is already."""
+    if not now.node:
+        return node_name_problems(now.view, now.vm, node.name)
+    return [] if _complete(now.attributes) == _complete(node.attributes()) else [_in_the_way(now)]
+
+
+def service_problems(now: NodeSettings) -> list[str]:
+    """Return why a guest node must stay one: services would have nowhere to run."""
+    tied = [item.resource for item in services_in(now.view, now.vm)] if now.enabled else now.kept.service_names
+    names = ", ".join(service_name(now.vm, item) for item in tied)
+    return [f"The services {names} run in VM {now.vm} as guest node {now.node}; `vm-mgr remove_service` first."] if tied else []
+
+
+def _back(context: Context, name: str, lease: Lease | None) -> Steps[NodeSettings]:
+    now = yield from _free(context, name, lease)
+    refuse_if(service_problems(now))
+    yield from settle(context, now, {}, REMOVE, lease)
     return now
 
 
@@ -141,17 +158,20 @@ def finish(context: Context, lease: Lease) -> Steps[str]:
     now = yield from look(context, lease.vm)
     drop = Step(context.cluster(now.view.host, now.view.programs).drop_lease(lease), commits=True)
     yield from change(Role.CONTROL, *now.metadata_steps(context, now.attributes), drop)
-    return f"VM {lease.vm} is {f'guest node {now.node}' if now.node else 'no guest node'}, and its metadata say so too."
+    words = f"guest node {now.node}" if now.node else "no guest node"
+    again = f" `vm-mgr {DEPLOY}` or `vm-mgr {UNDEPLOY}` finishes what is left to do in the guest."
+    return f"VM {lease.vm} is {words}, and its metadata say so too.{again if lease.verb.endswith(DEPLOY) else ''}"
 
 
-def _free(context: Context, name: str) -> Steps[NodeSettings]:
-    """Read what there is of a VM.
+def _free(context: Context, name: str, lease: Lease | None) -> Steps[NodeSettings]:
+    """Read what there is of a VM; one that has this lease may be worked on by those that have it.
 
     Raises:
         RefusedError: There is none of that name, or somebody works on it.
     """
     now = yield from look(context, name)
-    refuse_unless_free(now.view, name)
+    if lease is None:
+        refuse_unless_free(now.view, name)
     exists(now.view, name)
     return now
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from vmmgr.drivers.pacemaker import edits
@@ -21,7 +21,7 @@ from vmmgr.model import system_image
 from vmmgr.operations.definition import REMOTE_KEYS
 from vmmgr.operations.fragment import Fragment, document
 from vmmgr.operations.keeping import own_fragment
-from vmmgr.operations.lease import new_lease, taking
+from vmmgr.operations.lease import holding, new_lease, taking
 from vmmgr.operations.observation import if_there, observe
 from vmmgr.operations.retrying import change_definition
 from vmmgr.operations.steps import Role, Say, Step, change
@@ -29,10 +29,12 @@ from vmmgr.operations.steps import Role, Say, Step, change
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vmmgr.command import Command
     from vmmgr.drivers.pacemaker.cib import Cib
+    from vmmgr.model import Lease
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
-    from vmmgr.operations.steps import Steps
+    from vmmgr.operations.steps import Steps, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +89,27 @@ class NodeSettings:
         return [step for step, keys in ((unset, old), (put, new)) if keys]
 
 
-def look(context: Context, vm: str) -> Steps[NodeSettings]:
-    """Read the site, and what there is of a VM as a guest node.
+def look(context: Context, vm: str, *, beside: Mapping[Where, tuple[Command[Any], ...]] | None = None) -> Steps[NodeSettings]:
+    """Read the site, and what there is of a VM as a guest node; ``beside`` as for ``observe``.
 
     Raises:
         RefusedError: Its resource is part of another one.
     """
     more = (context.storage.store_get(vm), if_there(context.storage.metadata(system_image(vm))))
-    view = yield from observe(context, to_change=True, more=more)
+    view = yield from observe(context, to_change=True, more=more, beside=beside)
     put_aside, metadata = view.more
     if view.cib.primitive(vm) is not None and not view.cib.is_top_level(vm):
         raise RefusedError(f"The resource of VM {vm} is part of a group, clone or bundle; take it out of there first.")
     return NodeSettings(vm, view, (yield from own_fragment(put_aside, vm, metadata)), metadata)
 
 
-def settle(context: Context, now: NodeSettings, wanted: Mapping[str, str], verb: str) -> Steps[None]:
+def settle(
+    context: Context, now: NodeSettings, wanted: Mapping[str, str], verb: str, lease: Lease | None = None
+) -> Steps[None]:
     """Give a VM these attributes and no others; nothing happens where that is so.
 
-    It is marked as ``verb`` meanwhile, for the CIB and the image cannot be changed at the same moment.
+    It is marked as ``verb`` meanwhile, for the CIB and the image cannot be changed at the same moment; with a ``lease`` it is
+    marked already, by the operation that this is a part of, and stays so.
     """
     vm, view, primitive = now.vm, now.view, now.primitive
     metadata = now.metadata_steps(context, wanted)
@@ -112,15 +117,18 @@ def settle(context: Context, now: NodeSettings, wanted: Mapping[str, str], verb:
     if unchanged and not metadata:
         return
     cluster = context.cluster(view.host, view.programs)
-    lease = new_lease(context, view, vm, verb)
-    guards, drop = taking(cluster, view, lease), Step(cluster.drop_lease(lease), commits=True)
+    if lease is None:
+        own = new_lease(context, view, vm, verb)
+        guards, drop = taking(cluster, view, own), [Step(cluster.drop_lease(own), commits=True)]
+    else:
+        guards, drop = (holding(cluster, lease), Step(cluster.assert_unchanged(view.cib))), []
     if primitive is None or unchanged:
-        yield from change(Role.CONTROL, *guards, *metadata, drop)
+        yield from change(Role.CONTROL, *guards, *metadata, *drop)
         return
     text, ids = yield from _change_of(now, primitive, wanted)
     if not now.enabled:
         put, before = (context.storage.store_put(vm, item.to_text()) for item in (_edited(now.kept, text, ids), now.kept))
-        yield from change(Role.CONTROL, *guards, *metadata, Step(put, undo=before), drop)
+        yield from change(Role.CONTROL, *guards, *metadata, Step(put, undo=before), *drop)
         return
     finish = f"`vm-mgr repair -n {vm}` finishes it."
     decisive = Step(cluster.redefine(text, ids, ()), commits=True, afterwards=finish)
@@ -131,7 +139,7 @@ def settle(context: Context, now: NodeSettings, wanted: Mapping[str, str], verb:
         there = cib.primitive(vm)
         return there is not None and remote_attributes(there) == wanted
 
-    yield from change_definition(context, view, [*guards, *first], decisive, [*rest, drop], made=made)
+    yield from change_definition(context, view, [*guards, *first], decisive, [*rest, *drop], made=made)
 
 
 def node_name_problems(view: View, vm: str, node: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from fakeceph import CephCommands, ExitError
+from fakeguest import GuestCommands
 from fakesite import EPOCH_START, Host, Run
 
 from vmmgr.rendering import Renderer
@@ -38,9 +39,12 @@ _SAMPLE = {
     "vm": "x", "token": "t", "ids": ["i"], "tools": ["crm"], "admin_epoch": "0", "epoch": "0", "pool": "p", "image": "i",
     "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
     "usage": "no", "keys": ["k"], "mode": "change", "words": ["w"], "seconds": 20, "freeze": "yes", "pause": "no",
-    "snapshot": "s", "images": ["i"], "known": "",
+    "snapshot": "s", "images": ["i"], "known": "", "address": "a", "port": 1, "record": "r", "folder": "f", "packages": ["p"],
+    "package": "p", "files": ["f"],
 }  # fmt: skip
 _SCRIPTS = (
+    "libvirt/addresses", "libvirt/reach", "pacemaker/key_inspect", "pacemaker/key_write", "pacemaker/key_remove",
+    "guest/survey", "guest/start", "guest/stop", "guest/open_port", "guest/close_port", "apt/packages", "apt/install", "apt/uninstall",
     "libvirt/quiesce", "libvirt/release", "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
     "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
     "crmsh/redefine", "pcs/define", "pcs/delete", "pcs/redefine", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
@@ -50,7 +54,7 @@ _SCRIPTS = (
 TEMPLATE_OF = {RENDERER.argv(name, **_SAMPLE)[2]: name.split("/")[1] for name in _SCRIPTS}
 
 
-class Commands(CephCommands):
+class Commands(CephCommands, GuestCommands):
     """What each command does to a site."""
 
     def execute(self, host: Host, argv: tuple[str, ...], stdin: str) -> str:
@@ -353,6 +357,12 @@ _PLAIN = {
     ("pcs", "resource", "cleanup"): "cleanup",
     ("rm", "-f", "--"): "remove_file",
     ("virsh", "domstate"): "state",
+    ("base64", "--wrap=0", "--"): "key_read",
+    ("base64",): "key_read",
+    ("mkdir", "-m", "0700", "--"): "make_folder",
+    ("mkdir", "-m"): "make_folder",
+    ("rm", "-rf", "--"): "remove_folder",
+    ("tar",): "receive",
     ("true",): "nothing",
     ("ceph", "mon", "dump"): "monitors",
     ("rbd", "group", "ls"): "groups",

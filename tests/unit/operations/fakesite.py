@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from vmmgr.drivers.pacemaker.authkey import FALLBACK, FILE
 from vmmgr.site.model import Machine, Site
 
 EPOCH_START = 1_700_000_000
@@ -64,6 +66,50 @@ class Host:
     refuses_domain: str = ""
     node: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def key(self) -> str | None:
+        """The key that Pacemaker uses for remote nodes."""
+        return self.files.get(FILE) or self.files.get(FALLBACK)
+
+
+@dataclass
+class Guest(Host):
+    """A guest with Debian 12, and the remote daemon in it.
+
+    Attributes:
+        address: Where it is reached.
+        unreachable: From where it cannot be reached: ``workstation``, or the name of a hypervisor.
+        sudo: Whether the login may be root.
+        managers: The package managers that it has.
+        free: KiB.
+        packages: What is installed, and in ``record`` what was written down of that.
+        folders: The folders that were made, with what was sent there.
+        active, enabled: The remote daemon.
+        firewall: Whether an active firewall lets the port through; None where there is none.
+        source: Whether it has package sources.
+        needed: What needs the packages by now.
+    """
+
+    address: str = "10.0.0.101"
+    unreachable: set[str] = field(default_factory=set)
+    sudo: bool = True
+    system: str = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"'
+    managers: list[str] = field(default_factory=lambda: ["apt-get"])
+    free: int = 600_000
+    packages: list[str] = field(default_factory=lambda: ["bash"])
+    record: list[str] = field(default_factory=list)
+    folders: dict[str, bytes] = field(default_factory=dict)
+    active: bool = False
+    enabled: bool = False
+    firewall: bool | None = None
+    source: bool = True
+    needed: str = ""
+
+    def lasting(self) -> dict[str, object]:
+        """Return what lasts, for comparison."""
+        names = ("files", "packages", "record", "folders", "active", "enabled", "firewall")
+        return {name: copy.copy(getattr(self, name)) for name in names}
+
 
 @dataclass
 class Run:
@@ -115,6 +161,8 @@ class FakeSite:
         self.broken: dict[str, str] = {}
         self.deaf: set[str] = set()
         self.locked: set[str] = set()
+        self.guests: dict[str, Guest] = {}
+        self.more_addresses: list[str] = []
         self.definitions = 0
         self.violations: list[str] = []
 
@@ -197,6 +245,7 @@ class FakeSite:
             "groups": {name: set(members) for name, members in self.groups.items()},
             "group snapshots": {name: dict(found) for name, found in self.group_snapshots.items() if found},
             "store": dict(self.store),
+            "guests": {vm: guest.lasting() for vm, guest in self.guests.items()},
             "files": files,
             "running": sorted(vm for vm, run in self.runs.items() if run.node),
             "still": sorted(vm for vm, run in self.runs.items() if run.still and self.seconds < run.still[2]),
@@ -244,6 +293,13 @@ class FakeSite:
         run.failed = run.blocked = operation == "stop"
         run.given_up, run.progress, run.role = True, 0, ("Started" if run.node else "Stopped")
         self._record(vm, operation, node, "no memory")
+
+    def _ask_guest(self, node: str, vm: str) -> None:
+        """Find out whether the remote daemon in a guest lets the nodes in."""
+        if guest := self.guests.get(vm):
+            keys = {guest.key, *(host.key for host in self.hosts.values() if host.reachable)}
+            (self.deaf.discard if guest.active else self.deaf.add)(node)
+            (self.locked.discard if len(keys) == 1 else self.locked.add)(node)
 
     def _record(self, resource: str, operation: str, node: str, reason: str) -> None:
         """Write a failure down in the history."""
@@ -313,6 +369,7 @@ class FakeSite:
             for item in self.hosts.values():
                 ET.SubElement(nodes, "node", {"name": item.name, "type": "member", "online": "true", **defaults, **item.node})
             for node, vm in self.guest_nodes().items():
+                self._ask_guest(node, vm)
                 if node in self.locked:
                     self._record(node, "start", self.runs[vm].node or "", "Key was rejected by service")
                 online = str(bool(self.runs[vm].node) and node not in self.deaf).lower()
