@@ -281,6 +281,10 @@ class HypervisorDriver(Driver):
         """Remove a file, if it is there."""
 
     @abstractmethod
+    def state(self, vm: str) -> Command[str]:
+        """Read what the hypervisor says of a domain: ``running``, ``paused``, ``in shutdown`` …; fail where it has none."""
+
+    @abstractmethod
     def destroy(self, vm: str) -> Command[None]:
         """Cut the power of a domain, if it runs here."""
 

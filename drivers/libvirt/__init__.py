@@ -42,6 +42,9 @@ class Libvirt(HypervisorDriver):
     def remove_file(self, file: str) -> Command[None]:
         return Command(self.renderer.argv("libvirt/remove_file", file=file), succeeded, changes=True)
 
+    def state(self, vm: str) -> Command[str]:
+        return Command(self.renderer.argv("libvirt/state", vm=vm), lambda result: text_of(result).strip())
+
     def destroy(self, vm: str) -> Command[None]:
         return Command(self.renderer.argv("libvirt/destroy", vm=vm), succeeded, changes=True)
 

@@ -78,13 +78,14 @@ def bans(cib: Cib, node: str) -> list[str]:
 
 def not_kept_off(cib: Cib, node: str) -> tuple[list[str], list[str]]:
     """Return which resources Pacemaker might run on a guest node although nobody said so: VMs, and others."""
-    if _is_opt_in(cib):
+    # then resources run nowhere unless a constraint says so
+    if is_off(cib, "symmetric-cluster"):
         return [], []
-    kept_off = {item.get("rsc") for item in _locations(cib) if _keeps_off(item, node)}
+    settled = {item.get("rsc") for item in _locations(cib) if _settles(item, node)}
     vms, others = set(cib.vm_names()), []
     for item in cib.root.iterfind("configuration/resources/*"):
         inner = list(item.iter("primitive"))
-        if item.get("id") not in kept_off and inner and not any(part.get("class") == "stonith" for part in inner):
+        if item.get("id") not in settled and inner and not any(part.get("class") == "stonith" for part in inner):
             others.append(item.get("id", ""))
     return [name for name in others if name in vms], [name for name in others if name not in vms]
 
@@ -93,18 +94,18 @@ def _locations(cib: Cib) -> Iterator[ET.Element]:
     return cib.root.iterfind("configuration/constraints/rsc_location")
 
 
-def _keeps_off(item: ET.Element, node: str) -> bool:
-    """Whether a constraint keeps its resource off a guest node: off this one, off all, or on others only."""
+def _settles(item: ET.Element, node: str) -> bool:
+    """Whether a constraint says if its resource runs on a guest node: not there, not on any, on others only, or just there."""
     if item.get("node"):
-        here = item.get("node") == node
-        return item.get("score") == _FORBIDDEN if here else item.get("resource-discovery") == "exclusive"
+        exclusive = item.get("resource-discovery") == "exclusive"
+        return exclusive or (item.get("node"), item.get("score")) == (node, _FORBIDDEN)
     return any(
         rule.get("score") == _FORBIDDEN and any(part.get("attribute") == "#kind" for part in rule.iter("expression"))
         for rule in item.iterfind("rule")
     )
 
 
-def _is_opt_in(cib: Cib) -> bool:
-    """Whether resources run nowhere unless a constraint says so (``symmetric-cluster``)."""
-    pairs = cib.root.iterfind("configuration/crm_config/cluster_property_set/nvpair[@name='symmetric-cluster']")
+def is_off(cib: Cib, option: str) -> bool:
+    """Whether an option of the cluster that is on by itself was switched off."""
+    pairs = cib.root.iterfind(f"configuration/crm_config/cluster_property_set/nvpair[@name='{option}']")
     return any(pair.get("value", "").lower() in {"false", "no", "off", "0", "n"} for pair in pairs)

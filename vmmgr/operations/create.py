@@ -116,7 +116,7 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
     view, found, settings, lease, old = yield from with_fresh_view(prepare)
     request = replace(request, settings=settings)
     began = context.clock()
-    if old and (sentence := lost_with(old)):
+    for sentence in lost_with(old, view.cib) if old else ():
         yield Say(sentence, warning=True)
     names = tuple(NEW_PREFIX + image if old else image for image in request.images)
     yield from _import(context, view, found, request, lambda: renewed(lease, context.clock() - began), names=names)

@@ -13,7 +13,7 @@ from vmmgr.operations.lease import refuse_unless_free
 from vmmgr.operations.nodesettings import look, node_name_problems, settle
 from vmmgr.operations.observation import look_again
 from vmmgr.operations.retrying import with_fresh_view
-from vmmgr.operations.status import state_of
+from vmmgr.operations.status import is_connected, service_name, services_in, state_of
 from vmmgr.operations.steps import Pause, Role, Say, Step, change
 from vmmgr.operations.stopping import exists
 from vmmgr.operations.survey import refuse_if
@@ -139,8 +139,16 @@ def guest_node_problems(now: NodeSettings, node: GuestNode) -> list[str]:
     return [] if _complete(now.attributes) == _complete(node.attributes()) else [_in_the_way(now)]
 
 
+def service_problems(now: NodeSettings) -> list[str]:
+    """Return why a guest node must stay one: services would have nowhere to run."""
+    tied = [item.resource for item in services_in(now.view, now.vm)] if now.enabled else now.kept.service_names
+    names = ", ".join(service_name(now.vm, item) for item in tied)
+    return [f"The services {names} run in VM {now.vm} as guest node {now.node}; `vm-mgr remove_service` first."] if tied else []
+
+
 def _back(context: Context, name: str, lease: Lease | None) -> Steps[NodeSettings]:
     now = yield from _free(context, name, lease)
+    refuse_if(service_problems(now))
     yield from settle(context, now, {}, REMOVE, lease)
     return now
 
@@ -177,7 +185,7 @@ def wait_online(context: Context, view: View, name: str, node: GuestNode, timeou
     """
     began = context.clock()
     seconds = (node.connect_timeout or CONNECT_TIMEOUT) + _SLACK if timeout is None else timeout
-    while not is_online(view, node.name):
+    while not is_connected(view, node.name):
         if reason := view.cib.last_failure(node.name):
             raise NotOnlineError(f"The guest of VM {name} does not let Pacemaker in as {node.name}: {reason}. {_ADVICE}")
         if context.clock() - began > seconds:
@@ -189,12 +197,6 @@ def wait_online(context: Context, view: View, name: str, node: GuestNode, timeou
             break
         view = yield from look_again(context, view)
     return view
-
-
-def is_online(view: View, node: str) -> bool:
-    """Whether the cluster has a connection to that guest node; Pacemaker says online also while it still tries to connect."""
-    machine, connection = view.simulation.nodes.get(node), view.simulation.resources.get(node)
-    return machine is not None and machine.online and connection is not None and connection.role == "Started"
 
 
 def _complete(attributes: Mapping[str, str]) -> dict[str, str]:

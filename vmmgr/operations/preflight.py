@@ -13,11 +13,11 @@ from vmmgr.drivers.pacemaker.guestnode import PORT, GuestNode
 from vmmgr.errors import ConnectError, RefusedError, VmMgrError
 from vmmgr.model import Status
 from vmmgr.operations.entering import enter, find_address
-from vmmgr.operations.guestnode import check_guest_node, guest_node_problems, is_online
+from vmmgr.operations.guestnode import check_guest_node, guest_node_problems
 from vmmgr.operations.lease import lease_problems
 from vmmgr.operations.nodesettings import look
 from vmmgr.operations.remotekey import KeyPlan, key_questions, plan_key
-from vmmgr.operations.status import state_of
+from vmmgr.operations.status import is_connected, state_of
 from vmmgr.operations.steps import ReadEach, Say, read
 from vmmgr.operations.stopping import exists
 from vmmgr.operations.survey import is_on, refuse_if
@@ -161,7 +161,7 @@ def _at_the_guest(context: Context, wanted: _Wanted, problems: list[str]) -> Ste
             "If it does not, remove that file in the guest."
         )
     refuse_if(problems)
-    is_node = now.node == node.name and is_online(now.view, node.name)
+    is_node = now.node == node.name and is_connected(now.view, node.name)
     found = Findings(now.view, node, host, key, chosen, guest, packages, keys, is_node)
     yield from _compare_versions(now.view, found.version(request))
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vmmgr.errors import RefusedError
 from vmmgr.model import Lease, check_known_name
-from vmmgr.operations import guestnode, purging
+from vmmgr.operations import guestnode, purging, servicerunning
 from vmmgr.operations.erasing import erase, file_removal, finish_later, own, unused
 from vmmgr.operations.flattening import forget_source
 from vmmgr.operations.fragment import Fragment, document
@@ -17,7 +17,7 @@ from vmmgr.operations.restoring import resume
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.rollback_repair import finish_rollback
 from vmmgr.operations.steps import Role, Say, Step, change, telling_host
-from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
+from vmmgr.operations.stopping import exists, forgetting, refuse_unless_stopped, stopped_and_marked
 from vmmgr.operations.survey import refuse_if
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[st
     for sentence in fragment.farewell(name):
         yield Say(sentence)
     guards = [holding(cluster, lease), Step(cluster.assert_unchanged(view.cib))]
-    if view.cib.has_failures(name):
-        guards.append(Step(cluster.cleanup(name)))
+    guards += forgetting(cluster, view, name, *fragment.service_names)
     ids, remains = fragment.ids(name), fragment.remains(name)
     command = cluster.redefine(document(None, remains), ids, ()) if remains else cluster.delete(ids)
     delete = Step(command, commits=True, afterwards=finish_later(name))
@@ -129,6 +128,8 @@ def _own_way(context: Context, view: View, left: Lease, lease: Lease) -> Steps[s
         return purging.finish(context, view, view.more[0], left, lease)
     if verb in guestnode.VERBS:
         return guestnode.finish(context, lease)
+    if verb == servicerunning.REMOVE:
+        return servicerunning.finish(context, view, lease)
     if verb == "rollback":
         return finish_rollback(context, view, lease)
     if "replaces" in left.notes:

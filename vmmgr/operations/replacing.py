@@ -22,7 +22,7 @@ from vmmgr.operations.restoring import finish_later, forget_old, lasting, put_ba
 from vmmgr.operations.retrying import change_definition, from_view
 from vmmgr.operations.status import describe_lease, state_of
 from vmmgr.operations.steps import ChangeEach, Role, Say, Step, change
-from vmmgr.operations.stopping import refuse_parts_of_others, refuse_unless_stopped, refuse_unmanaged
+from vmmgr.operations.stopping import forgetting, refuse_parts_of_others, refuse_unless_stopped, refuse_unmanaged
 from vmmgr.operations.survey import config_file
 from vmmgr.operations.swap import Swap, is_image_of
 from vmmgr.operations.waiting import TimeUpError, VmFailedError, wait_for
@@ -112,10 +112,16 @@ class Old:
             problems.append(f"The disks of VM {name} are in use ({users}); end that first.")
         return problems
 
+    def fragment(self, cib: Cib) -> Fragment:
+        """Return its part of the CIB, or what is kept of that."""
+        return self.kept if self.role == Status.DISABLED else Fragment.of(cib, self.name)
+
     def constraints(self, cib: Cib) -> list[ET.Element]:
         """Return its constraints that are the new VM's as well."""
-        fragment = self.kept if self.role == Status.DISABLED else Fragment.of(cib, self.name)
-        return lasting(fragment.constraints, self.disks.metadata)
+        fragment = self.fragment(cib)
+        # the services in it go with it
+        gone = set(fragment.service_names)
+        return [item for item in lasting(fragment.constraints, self.disks.metadata) if not gone & resources_in(item)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +257,7 @@ def _swap(context: Context, view: View, job: Replacement, own: list[Step]) -> St
     cluster, storage, name = context.cluster(view.host, view.programs), context.storage, vm.name
     what = change_of(context, view, job.found, vm, old)
     guards = [holding(cluster, job.lease), Step(cluster.assert_unchanged(view.cib))]
-    if view.cib.has_failures(name):
-        guards.append(Step(cluster.cleanup(name)))
+    guards += forgetting(cluster, view, name)
     if old.role != Status.DISABLED:
         text = Fragment.of(view.cib, name).to_text()
         guards.append(Step(storage.store_put(name, text), undo=storage.store_remove(name)))
@@ -284,7 +289,9 @@ def _is_made(cib: Cib, name: str, text: str) -> bool:
     return all(known.get(item.get("id")) == item.attrib for item in wanted.iter() if item.get("id"))
 
 
-def lost_with(old: Old) -> str:
-    """Return the sentence that says beforehand what goes with the old VM; empty when nothing does."""
-    snapshots = [snapshot.name for snapshot in old.disks.snapshots()]
-    return f"With the old VM {old.name} go its snapshots: {', '.join(sorted(set(snapshots)))}." if snapshots else ""
+def lost_with(old: Old, cib: Cib) -> list[str]:
+    """Return the sentences that say beforehand what goes with the old VM."""
+    snapshots = sorted({snapshot.name for snapshot in old.disks.snapshots()})
+    services = old.fragment(cib).service_names
+    lost = {"snapshots": snapshots, "services in it": services}
+    return [f"With the old VM {old.name} go its {what}: {', '.join(names)}." for what, names in lost.items() if names]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vmmgr.disks import Disks
+    from vmmgr.drivers.base import ClusterDriver
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
@@ -97,6 +98,11 @@ def unused_disks(context: Context, name: str) -> Steps[Disks]:
             raise RefusedError(f"The disks of VM {name} are in use ({words}); end that first.")
         if not (yield Pause(1.0)):
             return disks
+
+
+def forgetting(cluster: ClusterDriver, view: View, *resources: str) -> list[Step]:
+    """Return the steps that make Pacemaker forget the failures of these resources, of those that have some."""
+    return [Step(cluster.cleanup(name)) for name in resources if view.cib.has_failures(name)]
 
 
 def refuse_unless_stopped(view: View, name: str) -> None:

@@ -287,6 +287,12 @@ class Commands(CephCommands, GuestCommands):
     def do_remove_file(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         host.files.pop(arguments[-1], None)
 
+    def do_state(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        run = self.site.runs.get(arguments[-1])
+        if run is None or run.node != host.name:
+            raise ExitError(1, f"error: failed to get domain '{arguments[-1]}'")
+        return "paused\n\n" if run.still and self.site.seconds < run.still[2] and run.still[0] == "resume" else "running\n\n"
+
     def do_destroy(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         run = self.site.runs.get(arguments[0])
         if run and run.node == host.name:
@@ -350,6 +356,7 @@ _PLAIN = {
     ("crm", "resource", "cleanup"): "cleanup",
     ("pcs", "resource", "cleanup"): "cleanup",
     ("rm", "-f", "--"): "remove_file",
+    ("virsh", "domstate"): "state",
     ("base64", "--wrap=0", "--"): "key_read",
     ("base64",): "key_read",
     ("mkdir", "-m", "0700", "--"): "make_folder",

@@ -264,7 +264,11 @@ class FakeSite:
         """Let Pacemaker do a bit of its work on a VM."""
         vm = primitive.get("id", "")
         run = self.runs.setdefault(vm, Run())
-        if primitive.get("type") != "VirtualDomain" or not run.managed or run.blocked:
+        node = self.tied_to(vm)
+        if (primitive.get("type") != "VirtualDomain" and not node) or not run.managed or run.blocked:
+            return
+        if node and self._candidate(vm) is None:  # a service goes down with its VM
+            self.move(vm, run, None)
             return
         wants_stop = self.target_role(vm) == "Stopped"
         candidate = self._candidate(vm) if quorate else None
@@ -313,7 +317,16 @@ class FakeSite:
         for image in self.groups.get(vm, ()):
             self.images[image].watchers = [f"10.0.0.9:0/{node}"] if node else []
 
+    def tied_to(self, resource: str) -> str | None:
+        """Return the guest node that a service runs in and nowhere else."""
+        found = self.constraints.find(f"rsc_location[@rsc='{resource}'][@score='INFINITY'][@resource-discovery='exclusive']")
+        node = None if found is None else found.get("node", "")
+        return node if node and node not in self.hosts else None
+
     def _candidate(self, vm: str) -> str | None:
+        if node := self.tied_to(vm):
+            machine = self.guest_nodes().get(node)
+            return node if machine and self.runs[machine].node and node not in self.deaf | self.locked else None
         pins = [
             item.get("node")
             for item in self.constraints.iterfind(f"rsc_location[@rsc='{vm}']")

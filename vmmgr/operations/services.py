@@ -1,0 +1,244 @@
+"""Services: what Pacemaker runs and watches inside a VM that is a guest node."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from vmmgr.drivers.pacemaker.guestnode import remote_attributes
+from vmmgr.drivers.pacemaker.services import fencing_is_on, kind_of
+from vmmgr.errors import RefusedError, UsageError
+from vmmgr.model import ServiceState, Status, check_known_name
+from vmmgr.operations.keeping import kept_of
+from vmmgr.operations.lease import refuse_unless_free
+from vmmgr.operations.observation import look_again, observe
+from vmmgr.operations.retrying import change_definition, with_fresh_view
+from vmmgr.operations.running import refuse_unless_enabled
+from vmmgr.operations.status import service_name, services_in, state_of
+from vmmgr.operations.steps import Say, Step
+from vmmgr.operations.stopping import exists
+from vmmgr.operations.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.observation import View
+    from vmmgr.operations.steps import Steps
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+# What stands in a CIB, and in a file's name in the guest.
+_AGENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\+-]{0,126}")
+_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,126}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRequest:
+    """What to run in a VM.
+
+    Times are seconds.
+
+    Attributes:
+        vm: The VM.
+        name: What the service is called there.
+        agent: What starts, stops and watches it: ``systemd`` and a unit, or ``ocf``, a provider and a type.
+        params: The agent's own parameters.
+        interval: Between two looks at whether it runs.
+        monitor_timeout: That a look may take; then it counts as failed.
+        start_timeout: That its start may take.
+        stop_timeout: That its stop may take.
+        attempts: After how many failures Pacemaker gives it up; None for never.
+        restart_vm_after: After how many failures the VM is restarted; None for never, and Pacemaker can keep 1 only.
+        start: Whether to start it.
+    """
+
+    vm: str
+    name: str
+    agent: tuple[str, ...]
+    params: Mapping[str, str] = field(default_factory=dict)
+    interval: int = 10
+    monitor_timeout: int = 60
+    start_timeout: int = 100
+    stop_timeout: int = 100
+    attempts: int | None = None
+    restart_vm_after: int | None = None
+    start: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run or kept.
+
+        Raises:
+            UsageError: One sentence on the first thing found.
+        """
+        check_known_name(self.vm)
+        if not _NAME.fullmatch(self.name):
+            raise UsageError(f"{self.name!r} cannot be the name of a service: it takes 1 to 63 letters, digits, '-' and '_'.")
+        for part in self.agent:
+            if not _AGENT.fullmatch(part):
+                raise UsageError(
+                    f"{part!r} is neither a systemd unit nor a part of the name of an OCF agent, such as heartbeat:IPaddr2."
+                )
+        if self.agent[-1] == "VirtualDomain":
+            raise UsageError("VirtualDomain runs VMs, and a VM is no service; `vm-mgr create` makes one.")
+        for key in self.params:
+            if not _PARAMETER.fullmatch(key):
+                raise UsageError(f"{key!r} is no parameter of an agent: letters, digits, '_', '.', '-'.")
+        if min(self.interval, self.monitor_timeout, self.start_timeout, self.stop_timeout) < 1:
+            raise UsageError("A time that a service is granted is 0 s; give a second at least.")
+        if self.attempts == 0:
+            raise UsageError(
+                "A service that is given up after 0 failures never runs; give 1 at least, or leave --attempts out."
+            )
+        if self.restart_vm_after not in {None, 1}:
+            raise UsageError(
+                f"--restart-vm-after {self.restart_vm_after} cannot be kept: Pacemaker restarts a VM at the first failure of a service "
+                "in it, or not at all. Give 1, or have the service itself given up after some failures (--attempts)."
+            )
+
+    @property
+    def id(self) -> str:
+        """Its id in the cluster, which no VM can have: the names of new ones have no dot."""
+        return f"{self.vm}.{self.name}"
+
+
+def add_service(
+    context: Context, request: ServiceRequest, *, wait: bool = True, timeout: float | None = None
+) -> Steps[ServiceState]:
+    """Have Pacemaker run a service in a VM, and nowhere else, in one CIB change; return its state.
+
+    One that does not start stays, as Failed, with the reason.
+
+    Raises:
+        RefusedError: The VM is no guest node, or has another service of that name; or what is asked cannot be kept.
+    """
+
+    def attempt() -> Steps[View]:
+        view = yield from observe(context, to_change=True)
+        refuse_unless_free(view, request.vm)
+        refuse_unless_enabled(view, request.vm)
+        document = _document(context, view, request)
+        there = view.cib.primitive(request.id)
+        if there is not None and _contents(there) == _contents(_primitive(document)):
+            yield Say(f"VM {request.vm} has the service {request.name} already.")
+            return view
+        if view.cib.is_taken(request.id):
+            what = "a service" if there is None else f"another service ({kind_of(there)})"
+            raise RefusedError(
+                f"VM {request.vm} has {what} {request.name} already; "
+                f"`vm-mgr remove_service -n {request.vm} {request.name}` removes it."
+            )
+        cluster = context.cluster(view.host, view.programs)
+        unsure = f"`vm-mgr list_services -n {request.vm}` shows whether the cluster has taken it."
+        define = Step(cluster.define(document), commits=True, afterwards=unsure)
+        guards = [Step(cluster.assert_unchanged(view.cib))]
+        # what fails from there on is the service, and not its definition
+        rest = [Step(cluster.cib(), commits=True)]
+        yield from change_definition(
+            context, view, guards, define, rest, made=lambda cib: cib.primitive(request.id) is not None
+        )
+        return view
+
+    view = yield from with_fresh_view(attempt)
+    _, state = yield from service_settled(
+        context, view, request.vm, request.name, Status.STARTED, wait=wait and request.start, timeout=timeout
+    )
+    return state
+
+
+def list_services(context: Context, vm: str | None = None) -> Steps[list[ServiceState]]:
+    """Return the services of all VMs, or of one, those of disabled ones included; sorted by VM and name."""
+    if vm is not None:
+        check_known_name(vm)
+    view = yield from observe(context)
+    if vm is not None:
+        exists(view, vm)
+    names = view.vm_names if vm is None else [vm]
+    disabled = [name for name in names if view.cib.primitive(name) is None and state_of(view, name).status is Status.DISABLED]
+    kept = yield from kept_of(context, disabled)
+    found = [state for name in names for state in services_in(view, name)]
+    for name, fragment in kept.items():
+        found += [put_aside(name, item) for item in fragment.services]
+    return sorted(found, key=lambda state: (state.vm, state.name))
+
+
+def find_service(view: View, vm: str, name: str) -> ServiceState:
+    """Return the state of a service by its name, or by its id in the cluster.
+
+    Raises:
+        RefusedError: The VM is unknown or disabled, or has no such service.
+    """
+    refuse_unless_enabled(view, vm)
+    for state in services_in(view, vm):
+        if name in {state.name, state.resource}:
+            return state
+    raise RefusedError(f"VM {vm} has no service {name}; `vm-mgr list_services -n {vm}` shows those that it has.")
+
+
+def service_settled(
+    context: Context, view: View, vm: str, name: str, wanted: Status, *, wait: bool = True, timeout: float | None = None
+) -> Steps[tuple[View, ServiceState]]:
+    """Return the last view and the state of a service, once it is the wanted one; not waiting while its VM does not run."""
+    view = yield from look_again(context, view)
+    state = find_service(view, vm, name)
+    machine = view.resource(vm)
+    if not wait or machine is None or not machine.nodes:
+        return view, state
+    words = f"Service {state.name} of VM {vm}", f"`vm-mgr list_services -n {vm}`"
+    return (
+        yield from wait_until(
+            context, view, state.resource, wanted, lambda now: find_service(now, vm, name), timeout=timeout, words=words
+        )
+    )
+
+
+def put_aside(vm: str, item: ET.Element) -> ServiceState:
+    """Return the state of a service whose VM is disabled."""
+    name = item.get("id", "")
+    return ServiceState(vm, service_name(vm, name), name, kind_of(item), Status.DISABLED)
+
+
+def _document(context: Context, view: View, request: ServiceRequest) -> str:
+    """Return the CIB document of a service.
+
+    Raises:
+        RefusedError: Its VM is no guest node, or would not be restarted.
+    """
+    primitive = view.cib.primitive(request.vm)
+    node = None if primitive is None else remote_attributes(primitive).get("remote-node")
+    if not node:
+        raise RefusedError(
+            f"VM {request.vm} is no guest node, so Pacemaker cannot run a service in it; `vm-mgr add_pacemaker_remote -n {request.vm}` "
+            "makes it one."
+        )
+    if request.restart_vm_after and not fencing_is_on(view.cib):
+        raise RefusedError(
+            "--restart-vm-after cannot be kept: without fencing (stonith-enabled) Pacemaker only stops a service that has failed."
+        )
+    limit = {} if request.attempts is None else {"migration-threshold": request.attempts}
+    return context.renderer.xml(
+        "pacemaker/service",
+        id=request.id,
+        agent=dict(
+            zip(("class", "type") if len(request.agent) == 2 else ("class", "provider", "type"), request.agent, strict=True)
+        ),
+        params=dict(request.params),
+        meta=limit | {"target-role": "Started" if request.start else "Stopped"},
+        interval=request.interval,
+        start_timeout=request.start_timeout,
+        stop_timeout=request.stop_timeout,
+        monitor_timeout=request.monitor_timeout,
+        on_fail="fence" if request.restart_vm_after else "",
+        node=node,
+    )
+
+
+def _primitive(document: str) -> ET.Element:
+    (found,) = ET.fromstring(document).iterfind("configuration/resources/primitive")  # noqa: S314 - our own rendering
+    return found
+
+
+def _contents(primitive: ET.Element) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+    """Return all that a resource says, but for whether it is to run."""
+    return {(item.tag, frozenset(item.attrib.items())) for item in primitive.iter() if item.get("name") != "target-role"}
