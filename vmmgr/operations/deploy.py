@@ -6,17 +6,16 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmmgr.drivers.libvirt.addresses import Reach
 from vmmgr.drivers.pacemaker.guestnode import PORT
 from vmmgr.errors import PartlyDoneError, VmMgrError
 from vmmgr.model import check_known_name
 from vmmgr.operations.guestnode import DEPLOY, NotOnlineError, add_guest_node
 from vmmgr.operations.lease import new_lease, renewed, taking
-from vmmgr.operations.preflight import blocked_problems, preflight
+from vmmgr.operations.preflight import preflight
+from vmmgr.operations.reaching import blocked_problems, unreached_from
 from vmmgr.operations.remotekey import replacing, settle_key
 from vmmgr.operations.retrying import with_fresh_view
-from vmmgr.operations.steps import Change, Pause, ReadEach, Role, Say, Step, Stream, change, read
-from vmmgr.operations.survey import is_on
+from vmmgr.operations.steps import Change, Pause, Role, Say, Step, Stream, change, read
 from vmmgr.operations.waiting import TimeUpError
 
 if TYPE_CHECKING:
@@ -146,11 +145,8 @@ def _await_port(context: Context, found: Findings) -> Steps[None]:
         VmMgrError: One cannot.
     """
     node, began = found.node, context.clock()
-    reach = context.hypervisor.reach(node.address, node.port or PORT)
-    hosts = [machine.name for machine in context.site.hypervisors if is_on(found.view, machine.name)]
     while True:
-        answers = yield ReadEach(dict.fromkeys(hosts, (reach,)))
-        late = [host for host, answer in answers.items() if isinstance(answer, VmMgrError) or answer[0] is not Reach.OPEN]
+        late = yield from unreached_from(context, found.view, node)
         if not late:
             return
         if context.clock() - began > _LISTENING:

@@ -12,6 +12,7 @@ from vmmgr.model import Status, check_known_name
 from vmmgr.operations.lease import refuse_unless_free
 from vmmgr.operations.nodesettings import look, node_name_problems, settle
 from vmmgr.operations.observation import look_again
+from vmmgr.operations.reaching import blocked_problems, unreached_from
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.status import is_connected, service_name, services_in, state_of
 from vmmgr.operations.steps import Pause, Role, Say, Step, change
@@ -88,7 +89,8 @@ def add_guest_node(
         lease: That of the operation that this is a part of.
 
     Raises:
-        RefusedError: The name is taken, or the VM is another guest node already.
+        RefusedError: The name is taken, the VM is another guest node already, or a hypervisor cannot reach it.
+        NotOnlineError: Its guest lets nobody in; it is no guest node then.
         TimeUpError: It is not online in time; the message says why.
     """
     check_known_name(name)
@@ -96,7 +98,11 @@ def add_guest_node(
 
     def attempt() -> Steps[NodeSettings]:
         now = yield from _free(context, name, lease)
-        refuse_if(guest_node_problems(now, node))
+        problems = guest_node_problems(now, node)
+        if not now.node and lease is None and state_of(now.view, name).status is Status.STARTED:
+            # Pacemaker would restart the VM for it
+            problems += blocked_problems((yield from unreached_from(context, now.view, node)), node)
+        refuse_if(problems)
         if now.node:
             yield Say(f"VM {name} is guest node {now.node} already.")
         yield from settle(context, now, now.attributes if now.node else node.attributes(), ADD, lease)

@@ -16,6 +16,7 @@ from vmmgr.operations.entering import enter, find_address
 from vmmgr.operations.guestnode import check_guest_node, guest_node_problems
 from vmmgr.operations.lease import lease_problems
 from vmmgr.operations.nodesettings import look
+from vmmgr.operations.reaching import blocked_problems
 from vmmgr.operations.remotekey import KeyPlan, key_questions, plan_key
 from vmmgr.operations.status import is_connected, state_of
 from vmmgr.operations.steps import ReadEach, Say, read
@@ -240,15 +241,6 @@ def _network_problems(answers: Mapping[Where, Any], node: GuestNode) -> list[str
     problems = [str(answer) for answer in answers.values() if isinstance(answer, VmMgrError)]
     reached = {str(host): answer[0] for host, answer in answers.items() if not isinstance(answer, VmMgrError)}
     return problems + blocked_problems([host for host, reach in reached.items() if reach is Reach.BLOCKED], node)
-
-
-def blocked_problems(hosts: list[str], node: GuestNode) -> list[str]:
-    """Return the sentence that names the hypervisors that cannot reach a guest."""
-    if not hosts:
-        return []
-    where = f"{node.address} port {node.port or PORT}/tcp"
-    why = "Pacemaker connects from the hypervisor that the VM runs on, so open it there, in the guest and on the way between"
-    return [f"{where} cannot be reached from {', '.join(hosts)}. {why}."]
 
 
 def _guest_problems(request: DeployRequest, guest: Guest, driver: GuestDriver, packages: Packages) -> list[str]:

@@ -29,7 +29,9 @@ class GuestCommands:
 
     def do_reach(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         guest = next((guest for guest in self.site.guests.values() if guest.address == arguments[0]), None)
-        if guest is None or host.name in guest.unreachable or guest.firewall is False:
+        if guest is None:  # one that was prepared by other means
+            return "blocked\n" if host.name in self.site.cut_off else "open\n"
+        if host.name in guest.unreachable or guest.firewall is False:
             return "blocked\n"
         return "open\n" if guest.active else "closed\n"
 

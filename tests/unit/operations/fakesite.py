@@ -134,7 +134,8 @@ class FakeSite:
     Attributes:
         delay: The looks that a start or a stop takes.
         broken: For a VM: ``start`` or ``stop`` fails, ``hang`` never ends.
-        deaf: The guest nodes that nobody can connect to; ``locked`` are those that have another key.
+        deaf: The guest nodes that nobody can connect to; ``locked`` are those that have another key; ``cut_off`` are the
+            machines that reach no guest.
         definitions: How many changes of definition the CIB has seen.
         violations: What must never happen.
     """
@@ -161,6 +162,7 @@ class FakeSite:
         self.broken: dict[str, str] = {}
         self.deaf: set[str] = set()
         self.locked: set[str] = set()
+        self.cut_off: set[str] = set()
         self.guests: dict[str, Guest] = {}
         self.more_addresses: list[str] = []
         self.definitions = 0

@@ -13,7 +13,7 @@ from vmmgr.drivers.pacemaker.guestnode import GuestNode
 from vmmgr.errors import RefusedError, UsageError
 from vmmgr.operations.guestnode import NotOnlineError, add_guest_node, remove_guest_node
 from vmmgr.operations.membership import disable, enable
-from vmmgr.operations.running import start
+from vmmgr.operations.running import start, stop
 from vmmgr.operations.waiting import TimeUpError
 
 if TYPE_CHECKING:
@@ -148,6 +148,18 @@ def test_unknown_vm(bench: Bench) -> None:
     for verb in (add, remove):
         with pytest.raises(RefusedError, match="There is no VM nobody"):
             verb(bench, vm="nobody")
+
+
+def test_a_guest_that_a_hypervisor_cannot_reach(bench: Bench) -> None:
+    """Pacemaker would restart the VM there: that is refused, unless the VM does not run; and it is not asked twice."""
+    bench.site.cut_off.add("hv2")
+    before = bench.site.state()
+    with pytest.raises(RefusedError, match=r"192.0.2.7 port 3122/tcp cannot be reached from hv2\."):
+        add(bench)
+    assert bench.site.state() == before
+    bench.run(lambda context: stop(context, "web"))
+    add(bench)
+    assert attributes(bench.site) == ATTRIBUTES
 
 
 def test_not_online(bench: Bench) -> None:
