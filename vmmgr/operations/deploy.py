@@ -12,7 +12,7 @@ from vmmgr.model import check_known_name
 from vmmgr.operations.guestnode import DEPLOY, NotOnlineError, add_guest_node
 from vmmgr.operations.lease import new_lease, renewed, taking
 from vmmgr.operations.preflight import preflight
-from vmmgr.operations.reaching import blocked_problems, unreached_from
+from vmmgr.operations.reaching import way_problems
 from vmmgr.operations.remotekey import replacing, settle_key
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.steps import Change, Pause, Role, Say, Step, Stream, change, read
@@ -146,10 +146,10 @@ def _await_port(context: Context, found: Findings) -> Steps[None]:
     """
     node, began = found.node, context.clock()
     while True:
-        late = yield from unreached_from(context, found.view, node)
-        if not late:
+        problems = yield from way_problems(context, found.view, node)
+        if not problems:
             return
         if context.clock() - began > _LISTENING:
-            raise VmMgrError(*blocked_problems(late, node))
+            raise VmMgrError("\n".join(problems))
         if not (yield Pause(_INTERVAL)):
             return

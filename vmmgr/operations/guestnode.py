@@ -12,7 +12,7 @@ from vmmgr.model import Status, check_known_name
 from vmmgr.operations.lease import refuse_unless_free
 from vmmgr.operations.nodesettings import look, node_name_problems, settle
 from vmmgr.operations.observation import look_again
-from vmmgr.operations.reaching import blocked_problems, unreached_from
+from vmmgr.operations.reaching import way_problems
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.status import is_connected, service_name, services_in, state_of
 from vmmgr.operations.steps import Pause, Role, Say, Step, change
@@ -101,7 +101,7 @@ def add_guest_node(
         problems = guest_node_problems(now, node)
         if not now.node and lease is None and state_of(now.view, name).status is Status.STARTED:
             # Pacemaker would restart the VM for it
-            problems += blocked_problems((yield from unreached_from(context, now.view, node)), node)
+            problems += yield from way_problems(context, now.view, node)
         refuse_if(problems)
         if now.node:
             yield Say(f"VM {name} is guest node {now.node} already.")

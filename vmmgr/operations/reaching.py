@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 
-def unreached_from(context: Context, view: View, node: GuestNode) -> Steps[list[str]]:
-    """Return the hypervisors that are on and get no connection."""
+def way_problems(context: Context, view: View, node: GuestNode) -> Steps[list[str]]:
+    """Return why a hypervisor that is on gets no connection; empty if all of them do."""
     reach = context.hypervisor.reach(node.address, node.port or PORT)
     hosts = [machine.name for machine in context.site.hypervisors if is_on(view, machine.name)]
     answers = yield ReadEach(dict.fromkeys(hosts, (reach,)))
-    return [host for host in hosts if isinstance(answers[host], VmMgrError) or answers[host][0] is not Reach.OPEN]
+    problems = [str(answer) for answer in answers.values() if isinstance(answer, VmMgrError)]
+    told = {host: answer[0] for host, answer in answers.items() if not isinstance(answer, VmMgrError)}
+    return problems + blocked_problems([host for host, found in told.items() if found is not Reach.OPEN], node)
 
 
 def blocked_problems(hosts: list[str], node: GuestNode) -> list[str]:
