@@ -288,9 +288,9 @@ class Commands(CephCommands, GuestCommands):
         host.files.pop(arguments[-1], None)
 
     def do_state(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
-        run = self.site.runs.get(arguments[-1])
+        run = self.site.runs.get(options["domain"])
         if run is None or run.node != host.name:
-            raise ExitError(1, f"error: failed to get domain '{arguments[-1]}'")
+            raise ExitError(1, f"error: failed to get domain '{options['domain']}'")
         return "paused\n\n" if run.still and self.site.seconds < run.still[2] and run.still[0] == "resume" else "running\n\n"
 
     def do_destroy(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
