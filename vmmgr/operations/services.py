@@ -216,13 +216,14 @@ def _document(context: Context, view: View, request: ServiceRequest) -> str:
         raise RefusedError(
             "--restart-vm-after cannot be kept: without fencing (stonith-enabled) Pacemaker only stops a service that has failed."
         )
+    standard, *provider, agent = request.agent
     limit = {} if request.attempts is None else {"migration-threshold": request.attempts}
     return context.renderer.xml(
         "pacemaker/service",
         id=request.id,
-        agent=dict(
-            zip(("class", "type") if len(request.agent) == 2 else ("class", "provider", "type"), request.agent, strict=True)
-        ),
+        standard=standard,
+        provider="".join(provider),
+        type=agent,
         params=dict(request.params),
         meta=limit | {"target-role": "Started" if request.start else "Stopped"},
         interval=request.interval,
