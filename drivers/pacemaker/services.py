@@ -38,6 +38,13 @@ def failures_of(cib: Cib, resource: str) -> int:
     return sum(int(count) if count.isdigit() and int(count) < _INFINITY else 1 for count in counts)
 
 
+def stop_timeout(cib: Cib, resource: str) -> float:
+    """Return the seconds that Pacemaker grants the stop of a VM, those for the services in it included, or of a service."""
+    services = [item.get("id", "") for item in services_of(cib, resource)]
+    slowest = max((cib.operation_timeout(name, "stop") for name in services), default=0.0)
+    return cib.operation_timeout(resource, "stop") + slowest
+
+
 def fencing_is_on(cib: Cib) -> bool:
     """Whether a node that has failed is fenced; for a guest node that is a restart of its VM."""
     return not is_off(cib, "stonith-enabled")

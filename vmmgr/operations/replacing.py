@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from vmmgr.drivers.pacemaker.cib import resources_in
+from vmmgr.drivers.pacemaker.services import stop_timeout
 from vmmgr.errors import VmMgrError
 from vmmgr.model import NEW_PREFIX, OLD_PREFIX, Lease, Status, VmState, system_image
 from vmmgr.operations.fragment import Fragment, document
@@ -217,7 +218,7 @@ def _stop_old(context: Context, view: View, job: Replacement) -> Steps[None]:
     """Lay the new VM out under its temporary names, and let the old one stop, in one exec."""
     cluster, storage, vm = context.cluster(view.host, view.programs), context.storage, job.vm
     name = vm.name
-    seconds = context.clock() - job.began + view.cib.operation_timeout(name, "stop") + vm.settings.stop_timeout + _START
+    seconds = context.clock() - job.began + stop_timeout(view.cib, name) + vm.settings.stop_timeout + _START
     group = NEW_PREFIX + name
     steps = [
         holding(cluster, job.lease),

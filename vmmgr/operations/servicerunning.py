@@ -74,7 +74,8 @@ def remove_service(context: Context, vm: str, name: str, *, timeout: float | Non
         resource = _managed(view, state)
         role = (resource and resource.target_role) or "Started"
         notes = {"service": state.resource, "role": role}
-        lease = new_lease(context, view, vm, REMOVE, extra=timeout or 0, notes=notes)
+        patience = timeout or view.cib.operation_timeout(state.resource, "stop")
+        lease = new_lease(context, view, vm, REMOVE, extra=patience, notes=notes)
         before = cluster.set_meta(state.resource, "target-role", role)
         stop = Step(cluster.set_meta(state.resource, "target-role", "Stopped"), undo=before)
         yield from change(Role.CONTROL, *taking(cluster, view, lease), stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmmgr.drivers.pacemaker.services import stop_timeout
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease, Status
 from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
@@ -58,7 +59,7 @@ def stopped_and_marked(
         if not check(view):
             return view, None
         refuse_unmanaged(view, name)
-        patience = timeout or view.cib.operation_timeout(name, "stop")
+        patience = timeout or stop_timeout(view.cib, name)
         lease = new_lease(context, view, name, verb, extra=patience, notes=notes(view) if notes else None)
         cluster = context.cluster(view.host, view.programs)
         steps = [*taking(cluster, view, lease)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from vmmgr.drivers.pacemaker.services import stop_timeout
 from vmmgr.errors import PartlyDoneError, VmMgrError
 from vmmgr.model import Status
 from vmmgr.operations.observation import look_again
@@ -104,6 +105,6 @@ def wait_until(
 
 
 def _granted(cib: Cib, resource: str, wanted: Status) -> float:
-    # a VM that is to run may first have to be stopped elsewhere
-    operations = ("stop",) if wanted is Status.STOPPED else ("start", "stop")
-    return sum(cib.operation_timeout(resource, operation) for operation in operations) + _SLACK
+    # what is to run may first have to be stopped elsewhere
+    start = 0.0 if wanted is Status.STOPPED else cib.operation_timeout(resource, "start")
+    return start + stop_timeout(cib, resource) + _SLACK

@@ -19,7 +19,7 @@ from vmmgr.drivers.pacemaker.guestnode import (
     not_kept_off,
     remote_attributes,
 )
-from vmmgr.drivers.pacemaker.services import failures_of, fencing_is_on, kind_of, services_of
+from vmmgr.drivers.pacemaker.services import failures_of, fencing_is_on, kind_of, services_of, stop_timeout
 from vmmgr.drivers.pacemaker.simulation import parse_simulation
 
 if TYPE_CHECKING:
@@ -180,3 +180,17 @@ def test_a_document_is_merged() -> None:
     assert primitive is not None
     assert primitive.get("class") == "ocf"
     assert [(pair.get("id"), pair.get("value")) for pair in primitive.iter("nvpair")] == [("a", "2"), ("b", "3")]
+
+
+def test_a_vm_stops_after_its_services(cib: Cib) -> None:
+    """The slowest of them adds its time; a service, and a VM without one, has its own."""
+    times = {"gn": "40s", "gn.beat": "100s", "gn.dum": "7s"}
+    for name, text in times.items():
+        primitive = cib.primitive(name)
+        assert primitive is not None
+        operations = primitive.find("operations")
+        assert operations is not None
+        for item in operations.findall("op[@name='stop']"):
+            operations.remove(item)
+        ET.SubElement(operations, "op", id=f"{name}-stop", name="stop", timeout=text)
+    assert [stop_timeout(cib, name) for name in times] == [140.0, 100.0, 7.0]
