@@ -70,7 +70,8 @@ class AddService(ServiceCommand):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Add it and say how it is doing."""
-        from vmmgr.operations.services import ServiceRequest, add_service
+        from vmmgr.operations.servicedefinition import ServiceRequest
+        from vmmgr.operations.services import add_service
 
         options = parsed_args
         agent, params = _agent(options)

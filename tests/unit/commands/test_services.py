@@ -12,7 +12,7 @@ from vmmgr.app import main
 from vmmgr.disks import Disk, Disks
 from vmmgr.model import ServiceState, Status, VmState
 from vmmgr.operations import servicerunning, services, showing
-from vmmgr.operations.services import ServiceRequest
+from vmmgr.operations.servicedefinition import ServiceRequest
 from vmmgr.operations.showing import Facts
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]

@@ -23,8 +23,9 @@ from vmmgr.operations.removal import remove
 from vmmgr.operations.retention import Retention
 from vmmgr.operations.rollback import rollback
 from vmmgr.operations.running import start, stop
+from vmmgr.operations.servicedefinition import ServiceRequest
 from vmmgr.operations.servicerunning import remove_service, start_service, stop_service
-from vmmgr.operations.services import ServiceRequest, add_service
+from vmmgr.operations.services import add_service
 from vmmgr.operations.snapshots import SnapshotRequest, create_snapshot
 
 if TYPE_CHECKING:

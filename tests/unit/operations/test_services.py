@@ -20,8 +20,9 @@ from vmmgr.operations.listing import list_vms, vm_status
 from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.removal import remove
 from vmmgr.operations.running import start, stop
+from vmmgr.operations.servicedefinition import ServiceRequest
 from vmmgr.operations.servicerunning import remove_service, start_service, stop_service
-from vmmgr.operations.services import ServiceRequest, add_service, list_services
+from vmmgr.operations.services import add_service, list_services
 from vmmgr.operations.waiting import TimeUpError, VmFailedError
 
 if TYPE_CHECKING:
