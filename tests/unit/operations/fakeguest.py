@@ -14,6 +14,16 @@ from vmmgr.drivers.pacemaker.authkey import FILE
 if TYPE_CHECKING:
     from fakesite import FakeSite
 
+GUEST_SCRIPTS = (
+    "libvirt/addresses", "libvirt/reach", "pacemaker/key_inspect", "pacemaker/key_write", "pacemaker/key_remove", "guest/survey",
+    "guest/start", "guest/stop", "guest/open_port", "guest/close_port", "apt/packages", "apt/install", "apt/uninstall",
+)  # fmt: skip
+GUEST_PLAIN = {
+    ("base64",): "key_read",
+    ("mkdir", "-m"): "make_folder",
+    ("rm", "-rf", "--"): "remove_folder",
+    ("tar",): "receive",
+}
 DAEMON = ("libqb100", "pacemaker-remote", "resource-agents")
 
 
