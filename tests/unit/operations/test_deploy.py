@@ -19,6 +19,7 @@ from vmmgr.operations.guestnode import NotOnlineError, add_guest_node
 from vmmgr.operations.packagefolder import PackageFolder
 from vmmgr.operations.preflight import DeployRequest
 from vmmgr.operations.removal import repair
+from vmmgr.operations.services import ServiceRequest, add_service
 from vmmgr.operations.undeploy import undeploy
 
 if TYPE_CHECKING:
@@ -527,5 +528,16 @@ def test_undeploy_needs_the_guest(clock: Clock) -> None:
     before = site.state()
     site.guests["web"].unreachable = {"workstation", "hv1"}
     with pytest.raises((UnreachableError, ConnectError), match="guest web does not answer"):
+        bench.run(lambda context: undeploy(context, "web"))
+    assert site.state() == before
+
+
+def test_undeploy_leaves_services_alone(clock: Clock) -> None:
+    """They would have nowhere to run: they are named, and nothing is changed."""
+    bench = Bench(site := site_with_guest(), clock)
+    deployed(bench)
+    bench.run(lambda context: add_service(context, ServiceRequest("web", "shop", ("systemd", "shop")), wait=False))
+    before = site.state()
+    with pytest.raises(RefusedError, match="The services shop run in VM web as guest node web-guest"):
         bench.run(lambda context: undeploy(context, "web"))
     assert site.state() == before
