@@ -536,7 +536,7 @@ def test_undeploy_leaves_services_alone(clock: Clock) -> None:
     """They would have nowhere to run: they are named, and nothing is changed."""
     bench = Bench(site := site_with_guest(), clock)
     deployed(bench)
-    bench.run(lambda context: add_service(context, ServiceRequest("web", "shop", ("systemd", "shop")), wait=False))
+    bench.run(lambda context: add_service(context, ServiceRequest("web", "shop", ("systemd", "shop"))))
     before = site.state()
     with pytest.raises(RefusedError, match="The services shop run in VM web as guest node web-guest"):
         bench.run(lambda context: undeploy(context, "web"))
