@@ -363,8 +363,8 @@ class GuestDriver(Driver):
         """Remove what ``install`` installed, unless other packages need it by now [why it stays; mostly empty]."""
 
     @abstractmethod
-    def start(self) -> Command[None]:
-        """Start the remote daemon, now and with every boot; one that runs is started anew."""
+    def start(self, port: int) -> Command[None]:
+        """Start the remote daemon on a TCP port, now and with every boot; one that runs is started anew."""
 
     @abstractmethod
     def stop(self) -> Command[None]:

@@ -39,6 +39,8 @@ class GuestCommands:
 
     def do_reach(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         guest = next((guest for guest in self.site.guests.values() if guest.address == arguments[0]), None)
+        if guest and guest.active and guest.port != arguments[1]:
+            return "closed\n"
         if guest is None or host.name in guest.unreachable or guest.firewall is False:
             return "blocked\n"
         return "open\n" if guest.active else "closed\n"
@@ -113,10 +115,10 @@ class GuestCommands:
         return ""
 
     def do_start(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        host.active = host.enabled = True
+        host.active, host.enabled, host.port = True, True, arguments[1]
 
     def do_stop(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        host.active = host.enabled = False
+        host.active, host.enabled, host.port = False, False, "3121"
 
     def do_open_port(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         host.firewall = True

@@ -94,6 +94,7 @@ def test_again_changes_nothing(clock: Clock) -> None:
     bench = Bench(site := site_with_guest(), clock)
     deployed(bench, node="node1", port=3122)
     before = site.state()
+    assert site.guests["web"].port == "3122"
     for options in ({}, {"node": "node1", "port": 3122, "address": "10.0.0.101"}, {"check": True}):
         assert deployed(bench, **options) == "VM web is guest node node1 already, and online; nothing was changed."
         assert bench.remote.changes == []
