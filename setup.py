@@ -48,5 +48,5 @@ setup(
             "build",
         ],
     },
-    entry_points={"console_scripts": ["vm-mgr = vmmgr.app:main"]},
+    entry_points={"console_scripts": ["vm-mgr = vmmgr.__main__:main"]},
 )

@@ -47,6 +47,10 @@ class ClusterDriver(Driver):
         """Read what is running where, and what Pacemaker intends."""
 
     @abstractmethod
+    def news(self, cib: Cib, pause: float) -> Command[None]:
+        """Wait until the configuration or the status is another than the given one, ``pause`` seconds at least and some at most."""
+
+    @abstractmethod
     def foresee(self, cib: Cib) -> Command[Simulation]:
         """Read what Pacemaker would do if this were the CIB."""
 
@@ -359,8 +363,8 @@ class GuestDriver(Driver):
         """Remove what ``install`` installed, unless other packages need it by now [why it stays; mostly empty]."""
 
     @abstractmethod
-    def start(self) -> Command[None]:
-        """Start the remote daemon, now and with every boot; one that runs is started anew."""
+    def start(self, port: int) -> Command[None]:
+        """Start the remote daemon on a TCP port, now and with every boot; one that runs is started anew."""
 
     @abstractmethod
     def stop(self) -> Command[None]:

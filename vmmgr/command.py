@@ -52,6 +52,7 @@ class Command(Generic[T_co]):
         edit: What it does to the CIB, done to the root of one; None where it leaves the CIB alone, or where nobody can foretell.
         foretold: The value that a dry run takes for the answer of a command that changes something.
         secret: Whether its document must not be shown to anybody.
+        waits: It waits for something that others do; what is read in the same exec is read after it. A dry run goes without it.
     """
 
     argv: tuple[str, ...]
@@ -62,6 +63,7 @@ class Command(Generic[T_co]):
     edit: Callable[[ET.Element], None] | None = None
     foretold: Any = None
     secret: bool = False
+    waits: bool = False
 
     def __str__(self) -> str:
         """Return the command ready to be pasted into a shell."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 REMOTE, AGENTS = "pacemaker-remote", "resource-agents"
 # Where it is written down in the guest what was installed.
 _RECORD = "/var/lib/vm-mgr/packages"
+# Where systemd is told what is special about the service here (systemd.unit(5)).
+_DROP_IN = "/etc/systemd/system/pacemaker_remote.service.d/vm-mgr.conf"
 # Seconds: to send a folder of packages, and to install some fifty of them in a slow guest.
 _LONG = 1800.0
 
@@ -51,11 +53,11 @@ class GuestTools(GuestDriver):
         argv = self.renderer.argv(f"{self.folder}/uninstall", record=_RECORD)
         return Command(argv, lambda result: " ".join(text_of(result).split()), changes=True, timeout=_LONG, foretold="")
 
-    def start(self) -> Command[None]:
-        return self._change("guest/start", timeout=120.0)
+    def start(self, port: int) -> Command[None]:
+        return self._change("guest/start", file=_DROP_IN, port=port, timeout=120.0)
 
     def stop(self) -> Command[None]:
-        return self._change("guest/stop", timeout=120.0)
+        return self._change("guest/stop", file=_DROP_IN, timeout=120.0)
 
     def open_port(self, port: int) -> Command[None]:
         return self._change("guest/open_port", port=port)

@@ -30,6 +30,9 @@ _NO_SUCH = 105
 # crm and pcs are Python programs that read the whole CIB and may wait for a slow node: seconds for one change.
 _CHANGE_TIMEOUT = 60.0
 
+# Looks at the version of the CIB before there is no news; about 0.1 s each.
+_LOOKS = 20
+
 
 class ConflictError(VmMgrError):
     """Another administrator changed the configuration between the reading and the change; nothing was changed."""
@@ -43,6 +46,13 @@ class PacemakerDriver(ClusterDriver):
 
     def simulation(self) -> Command[Simulation]:
         return Command(self.renderer.argv("pacemaker/simulate"), parse_simulation)
+
+    def news(self, cib: Cib, pause: float) -> Command[None]:
+        admin_epoch, epoch, updates = cib.version
+        argv = self.renderer.argv(
+            "pacemaker/news", pause=f"{pause:.2f}", admin_epoch=admin_epoch, epoch=epoch, num_updates=updates, looks=_LOOKS
+        )
+        return Command(argv, succeeded, waits=True)
 
     def foresee(self, cib: Cib) -> Command[Simulation]:
         document = ET.tostring(cib.root, encoding="unicode")
@@ -77,7 +87,7 @@ class PacemakerDriver(ClusterDriver):
         return Command(argv, succeeded, changes=True, edit=edits.deleted([f"vm-mgr-{lease.vm}"]))
 
     def define(self, document: str) -> Command[None]:
-        return self._change("define", edits.added(document), document)
+        return self._change(f"{self.folder}/define", edits.added(document), document)
 
     def redefine(self, document: str, ids: Sequence[str], lines: Sequence[Sequence[str]]) -> Command[None]:
         edit, parse = edits.replaced(ids, document), lines_taken(lines)
@@ -89,18 +99,18 @@ class PacemakerDriver(ClusterDriver):
         return Command(argv, lines_taken(lines), document, timeout=_CHANGE_TIMEOUT)
 
     def delete(self, ids: Sequence[str]) -> Command[None]:
-        return self._change("delete", edits.deleted(ids), ids=_sound(ids))
+        return self._change(f"{self.folder}/delete", edits.deleted(ids), ids=_sound(ids))
 
     def set_meta(self, vm: str, key: str, value: str) -> Command[None]:
-        return self._change("set_meta", edits.meta_set(vm, key, value), vm=vm, key=key, value=value)
+        return self._change("pacemaker/set_meta", edits.meta_set(vm, key, value), vm=vm, key=key, value=value)
 
     def cleanup(self, vm: str) -> Command[None]:
-        return self._change("cleanup", edits.forgotten(vm), vm=vm)
+        return self._change("pacemaker/cleanup", edits.forgotten(vm), vm=vm)
 
     def _change(
         self, template: str, edit: Callable[[ET.Element], None], document: str | None = None, **values: Any
     ) -> Command[None]:
-        argv = self.renderer.argv(f"{self.folder}/{template}", **values)
+        argv = self.renderer.argv(template, **values)
         return Command(argv, succeeded, document, changes=True, timeout=_CHANGE_TIMEOUT, edit=edit)
 
     def _guard(self, template: str, **values: Any) -> Command[None]:

@@ -54,11 +54,9 @@ LEASE = "//cluster_property_set[@id='vm-mgr-{vm}'][nvpair/@id='vm-mgr-{vm}-{toke
 WORDS = {
     "pacemaker/lease_drop": LEASE,
     "pacemaker/lease_replace": LEASE,
-    "pcs/set_meta": "{key}={value}",
 }
-# Tools that know neither "--" nor an option for it. What they are given are ids and names of meta attributes: the names of VMs are
-# checked to begin with a letter, a digit or "_", and so do the ids of a CIB.
-BARE = ("crmsh/cleanup", "crmsh/delete", "crmsh/set_meta", "pcs/cleanup", "pcs/set_meta")
+# Tools that know neither "--" nor an option for it. What they are given are ids: those of a CIB begin with a letter or "_".
+BARE = ("crmsh/delete",)
 
 
 @cache
@@ -147,7 +145,7 @@ def test_scripts_are_constant_and_sound(template: str) -> None:
 
 
 # What writes where its value says.
-WRITING = ("libvirt/write_file", "pacemaker/key_write", "apt/install", "dnf/install", "zypper/install")
+WRITING = ("libvirt/write_file", "pacemaker/key_write", "guest/start", "apt/install", "dnf/install", "zypper/install")
 FAKED = (
     "rbd", "rados", "ceph", "cibadmin", "virsh", "pcs", "crm", "systemctl", "systemd-run", "bash",
     "apt-get", "apt-cache", "dpkg-query", "dnf", "rpm", "zypper", "firewall-cmd", "ufw",

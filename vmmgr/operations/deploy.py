@@ -129,9 +129,9 @@ def _configure(context: Context, found: Findings) -> Steps[None]:
         steps.append((yield from replacing(context, found.host, there.own, key)))
     if found.guest.closed:
         steps.append(Step(driver.open_port(port), undo=driver.close_port(port)))
-    if not (found.guest.active and found.guest.enabled and found.has_key):
-        undo = None if found.guest.active else driver.stop()
-        steps.append(Step(driver.start(), undo=undo))
+    listens = found.guest.active and (found.is_node or port == PORT)
+    if not (listens and found.guest.enabled and found.has_key):
+        steps.append(Step(driver.start(port), undo=None if found.guest.active else driver.stop()))
     if steps:
         yield Change(found.host, tuple(steps))
         opened = f"; {', '.join(found.guest.closed)} lets {port}/tcp through" if found.guest.closed else ""

@@ -10,7 +10,7 @@ from vmmgr.drivers.pacemaker.guestnode import PORT
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import check_known_name
 from vmmgr.operations.entering import enter, find_address
-from vmmgr.operations.guestnode import UNDEPLOY, remove_guest_node
+from vmmgr.operations.guestnode import UNDEPLOY, remove_guest_node, service_problems
 from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
 from vmmgr.operations.nodesettings import look
 from vmmgr.operations.observation import look_again
@@ -19,6 +19,7 @@ from vmmgr.operations.remotekey import key_questions
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.steps import Pause, Read, Role, Say, Step, change
 from vmmgr.operations.stopping import exists
+from vmmgr.operations.survey import refuse_if
 
 if TYPE_CHECKING:
     from vmmgr.drivers.guest.facts import Guest
@@ -92,10 +93,7 @@ def _look(context: Context, name: str, address: str | None, user: str | None) ->
     view, node = now.view, now.node
     refuse_unless_free(view, name)
     exists(view, name)
-    if services := [item.name for item in view.simulation.resources.values() if node in item.nodes]:
-        raise RefusedError(
-            f"{', '.join(sorted(services))} run in VM {name}; remove them from there first (`vm-mgr list_services -n {name}`)."
-        )
+    refuse_if(service_problems(now))
     host = hypervisor_of(view, name)
     address = address or (yield from find_address(context, now, host))
     port = int(now.attributes.get("remote-port") or PORT)

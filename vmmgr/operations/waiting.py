@@ -9,7 +9,6 @@ from vmmgr.errors import PartlyDoneError, VmMgrError
 from vmmgr.model import Status
 from vmmgr.operations.observation import look_again
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
 
-# Seconds between two looks: short at first, for most VMs start and stop in a second or two.
-_FIRST, _LONGEST, _GROWTH = 0.1, 1.0, 1.15
+# Seconds between two looks at least, however much is going on: short at first, for most VMs start and stop in a second or two.
+_FIRST, _LONGEST, _GROWTH = 0.05, 1.0, 1.15
 # Seconds for Pacemaker to notice, to probe and to queue, on top of the time of the operation itself.
 _SLACK = 20.0
 # Looks in a row at which Pacemaker intends nothing more before that is believed: one can fall between two transitions.
@@ -86,8 +85,8 @@ def wait_until(
         TimeUpError: The time is up, and Pacemaker is still at it.
     """
     began, interval, given_up, (title, look) = context.clock(), _FIRST, 0, words
+    view = yield from look_again(context, view)
     while True:
-        view = yield from look_again(context, view)
         seconds = _granted(view.cib, resource, wanted) if timeout is None else timeout
         state = state_in(view)
         if state.status is wanted:
@@ -100,7 +99,7 @@ def wait_until(
             raise TimeUpError(
                 f"{title} is still {state.status} after {seconds:.0f} s. Pacemaker goes on; {look} tells how far it is."
             )
-        yield Pause(interval)
+        view = yield from look_again(context, view, pause=interval)
         interval = min(interval * _GROWTH, _LONGEST)
 
 

@@ -255,6 +255,32 @@ def test_drivers_differ_in_their_files(renderer: Renderer) -> None:
     assert [driver(renderer).suffix for driver in (Apt, Dnf, Zypper)] == [".deb", ".rpm", ".rpm"]
 
 
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >> calls
+"""
+
+
+def test_another_port_is_a_drop_in(tmp_path: Path, renderer: Renderer) -> None:
+    """Systemd is told of it before the daemon is started; Pacemaker's own port, or the end of the service, needs none."""
+    (tmp_path / "systemctl").write_text(SYSTEMCTL)
+    (tmp_path / "systemctl").chmod(0o755)
+    file = tmp_path / "pacemaker_remote.service.d/vm-mgr.conf"
+
+    def run_guest(verb: str, **values: Any) -> str:
+        argv = renderer.argv(f"guest/{verb}", file=str(file), **values)
+        subprocess.run(argv, check=True, cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=20)
+        return (tmp_path / "calls").read_text()
+
+    calls = run_guest("start", port=3122)
+    assert file.read_text() == "[Service]\nEnvironment=PCMK_remote_port=3122\n"
+    assert calls == "daemon-reload\n--quiet enable pacemaker_remote\nrestart pacemaker_remote\n"
+    run_guest("start", port=3121)
+    assert not file.exists()
+    run_guest("start", port=3123)
+    assert run_guest("stop").endswith("--quiet disable --now pacemaker_remote\ndaemon-reload\n")
+    assert not file.exists()
+
+
 KEY = bytes(range(256)) * 16
 
 

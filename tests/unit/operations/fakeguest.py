@@ -14,6 +14,16 @@ from vmmgr.drivers.pacemaker.authkey import FILE
 if TYPE_CHECKING:
     from fakesite import FakeSite
 
+GUEST_SCRIPTS = (
+    "libvirt/addresses", "libvirt/reach", "pacemaker/key_inspect", "pacemaker/key_write", "pacemaker/key_remove", "guest/survey",
+    "guest/start", "guest/stop", "guest/open_port", "guest/close_port", "apt/packages", "apt/install", "apt/uninstall",
+)  # fmt: skip
+GUEST_PLAIN = {
+    ("base64",): "key_read",
+    ("mkdir", "-m"): "make_folder",
+    ("rm", "-rf", "--"): "remove_folder",
+    ("tar",): "receive",
+}
 DAEMON = ("libqb100", "pacemaker-remote", "resource-agents")
 
 
@@ -31,6 +41,8 @@ class GuestCommands:
         guest = next((guest for guest in self.site.guests.values() if guest.address == arguments[0]), None)
         if guest is None:  # one that was prepared by other means
             return "blocked\n" if host.name in self.site.cut_off else "open\n"
+        if guest.active and guest.port != arguments[1]:
+            return "closed\n"
         if host.name in guest.unreachable or guest.firewall is False:
             return "blocked\n"
         return "open\n" if guest.active else "closed\n"
@@ -105,10 +117,10 @@ class GuestCommands:
         return ""
 
     def do_start(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        host.active = host.enabled = True
+        host.active, host.enabled, host.port = True, True, arguments[1]
 
     def do_stop(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> None:
-        host.active = host.enabled = False
+        host.active, host.enabled, host.port = False, False, "3121"
 
     def do_open_port(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         host.firewall = True

@@ -84,7 +84,7 @@ class Guest(Host):
         free: KiB.
         packages: What is installed, and in ``record`` what was written down of that.
         folders: The folders that were made, with what was sent there.
-        active, enabled: The remote daemon.
+        active, enabled, port: The remote daemon.
         firewall: Whether an active firewall lets the port through; None where there is none.
         source: Whether it has package sources.
         needed: What needs the packages by now.
@@ -101,13 +101,14 @@ class Guest(Host):
     folders: dict[str, bytes] = field(default_factory=dict)
     active: bool = False
     enabled: bool = False
+    port: str = "3121"
     firewall: bool | None = None
     source: bool = True
     needed: str = ""
 
     def lasting(self) -> dict[str, object]:
         """Return what lasts, for comparison."""
-        names = ("files", "packages", "record", "folders", "active", "enabled", "firewall")
+        names = ("files", "packages", "record", "folders", "active", "enabled", "port", "firewall")
         return {name: copy.copy(getattr(self, name)) for name in names}
 
 

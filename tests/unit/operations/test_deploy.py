@@ -19,6 +19,7 @@ from vmmgr.operations.guestnode import NotOnlineError, add_guest_node
 from vmmgr.operations.packagefolder import PackageFolder
 from vmmgr.operations.preflight import DeployRequest
 from vmmgr.operations.removal import repair
+from vmmgr.operations.services import ServiceRequest, add_service
 from vmmgr.operations.undeploy import undeploy
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def test_again_changes_nothing(clock: Clock) -> None:
     bench = Bench(site := site_with_guest(), clock)
     deployed(bench, node="node1", port=3122)
     before = site.state()
+    assert site.guests["web"].port == "3122"
     for options in ({}, {"node": "node1", "port": 3122, "address": "10.0.0.101"}, {"check": True}):
         assert deployed(bench, **options) == "VM web is guest node node1 already, and online; nothing was changed."
         assert bench.remote.changes == []
@@ -527,5 +529,16 @@ def test_undeploy_needs_the_guest(clock: Clock) -> None:
     before = site.state()
     site.guests["web"].unreachable = {"workstation", "hv1"}
     with pytest.raises((UnreachableError, ConnectError), match="guest web does not answer"):
+        bench.run(lambda context: undeploy(context, "web"))
+    assert site.state() == before
+
+
+def test_undeploy_leaves_services_alone(clock: Clock) -> None:
+    """They would have nowhere to run: they are named, and nothing is changed."""
+    bench = Bench(site := site_with_guest(), clock)
+    deployed(bench)
+    bench.run(lambda context: add_service(context, ServiceRequest("web", "shop", ("systemd", "shop"))))
+    before = site.state()
+    with pytest.raises(RefusedError, match="The services shop run in VM web as guest node web-guest"):
         bench.run(lambda context: undeploy(context, "web"))
     assert site.state() == before

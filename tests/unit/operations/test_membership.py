@@ -184,7 +184,7 @@ def test_a13_14_disabling_a_failed_vm_forgets_its_failures_only(clock: Clock) ->
     site.settle()
     disabled(bench, "web")
     cleaned = [event.argv for event in bench.remote.log if event.name == "cleanup"]
-    assert cleaned == [("crm", "resource", "cleanup", "web")]
+    assert cleaned == [("crm_resource", "--cleanup", "--resource=web")]
 
 
 @pytest.mark.parametrize("verb", [disable, remove])
