@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vmmgr.app import filled
 from vmmgr.commands.base import SiteCommand, SiteLister, add_name, add_waiting, seconds
 from vmmgr.commands.create import pair, whole
 from vmmgr.errors import UsageError
@@ -24,7 +25,7 @@ class ServiceCommand(SiteCommand):
         """Add the VM and the service."""
         parser = super().get_parser(prog_name)
         add_name(parser)
-        parser.add_argument("service", metavar="NAME", help="name of the service")
+        parser.add_argument("service", type=filled, metavar="NAME", help="name of the service")
         return parser
 
     def report(self, state: ServiceState) -> None:
@@ -40,13 +41,13 @@ class AddService(ServiceCommand):
         """Add the options."""
         parser = super().get_parser(prog_name)
         kind = parser.add_mutually_exclusive_group(required=True)
-        kind.add_argument("--systemd", metavar="UNIT", help="a unit of the guest's systemd")
+        kind.add_argument("--systemd", type=filled, metavar="UNIT", help="a unit of the guest's systemd")
         kind.add_argument(
-            "--ocf", nargs="+", metavar=("AGENT", "KEY=VALUE"),
+            "--ocf", nargs="+", type=filled, metavar=("AGENT", "KEY=VALUE"),
             help="an OCF agent in the guest, such as pacemaker:Dummy, with its parameters; heartbeat's without a provider",
         )  # fmt: skip
         kind.add_argument(
-            "--container", nargs="+", metavar=("IMAGE", "KEY=VALUE"),
+            "--container", nargs="+", type=filled, metavar=("IMAGE", "KEY=VALUE"),
             help="a container of this image, with further parameters of the agent",
         )  # fmt: skip
         parser.add_argument(
