@@ -10,7 +10,7 @@ GROUP = "vmmgr"
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 
-KINDS = ("cluster", "storage", "hypervisor")
+KINDS = ("cluster", "storage", "hypervisor", "guest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +18,10 @@ class DriverSpec:
     """A driver that a plugin offers; nothing of it is imported before it is used.
 
     Attributes:
-        kind: ``cluster``, ``storage`` or ``hypervisor``.
+        kind: ``cluster``, ``storage``, ``hypervisor`` or ``guest``.
         name: What a site's configuration calls it; one of its kind.
         target: Where the class is: ``package.module:Class``.
-        program: The program that a node must have for it; ``auto`` looks for that.
+        program: The program that a node, or a guest, must have for it; ``auto`` looks for that.
         templates: The folder that holds the folder of its templates; empty for the packaged ones.
     """
 

@@ -83,7 +83,12 @@ def load_class(spec: DriverSpec) -> type[Driver]:
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ConfigurationError(f"The driver {spec.name} cannot be loaded from {spec.target}: {reason}.") from error
-    wanted: Any = {"cluster": base.ClusterDriver, "storage": base.StorageDriver, "hypervisor": base.HypervisorDriver}[spec.kind]
+    wanted: Any = {
+        "cluster": base.ClusterDriver,
+        "storage": base.StorageDriver,
+        "hypervisor": base.HypervisorDriver,
+        "guest": base.GuestDriver,
+    }[spec.kind]
     if not (isinstance(found, type) and issubclass(found, wanted)):
         raise ConfigurationError(f"The driver {spec.name} ({spec.target}) is not a {wanted.__name__}.")
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
