@@ -74,7 +74,7 @@ QUICK = (
     fault("pacemaker-stonith", "cluster", "hv1", ("crm_attribute -n stonith-enabled -v false", "crm_attribute -n stonith-enabled -v true")),
     fault("pacemaker-standby", "hv2", "hv1", ("crm_attribute -N hv2 -n standby -v on", "crm_attribute -N hv2 -n standby -D")),
     fault("pacemaker-maintenance", "hv2", "hv1", ("crm_attribute -N hv2 -n maintenance -v true", "crm_attribute -N hv2 -n maintenance -D")),
-    fault("pacemaker-failures", "hv2", "hv1", ("crm_resource -F -r fence-hv1 -N hv2", "crm_resource --cleanup")),
+    fault("pacemaker-failures", "hv2", "hv1", (f"crm_resource -F -r {VM} -N hv2", "crm_resource --cleanup")),
     fault("pacemaker-stickiness", "cluster", "hv1", ("crm_attribute -t rsc_defaults -n resource-stickiness -D", "crm_attribute -t rsc_defaults -n resource-stickiness -v 1")),
     fault("pacemaker-authkey", "hv2", "hv2", kept("/etc/pacemaker/authkey", "head -c 64 /dev/urandom > /etc/pacemaker/authkey")),
     fault("pacemaker-authkey-mode", "hv2", "hv2", ("chmod 644 /etc/pacemaker/authkey", "chmod 640 /etc/pacemaker/authkey")),
