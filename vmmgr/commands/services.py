@@ -8,6 +8,7 @@ from vmmgr.app import filled
 from vmmgr.commands.base import SiteCommand, SiteLister, add_name, add_waiting, seconds
 from vmmgr.commands.create import pair, whole
 from vmmgr.errors import UsageError
+from vmmgr.model import Status
 from vmmgr.text import one_line
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ class ServiceCommand(SiteCommand):
         return parser
 
     def report(self, state: ServiceState) -> None:
-        """Print the state of a service as a sentence."""
-        reason = f": {'; '.join(state.details)}" if state.details else ""
+        """Print the state of a service as a sentence; a failure that is over by now is for ``list_services`` to tell."""
+        is_over = state.failures and state.status is not Status.FAILED
+        reason = f": {'; '.join(state.details)}" if state.details and not is_over else ""
         self.say(f"Service {state.name} of VM {state.vm} is {state.status}{reason}.")
 
 
