@@ -33,6 +33,8 @@ setup(
         "jinja2>=3.1",
         "paramiko>=3.4",
         "pluggy>=1.3",
+        "pytest>=8.4",
+        "pytest-testinfra>=10.1",
         "pyyaml>=6.0",
         "rich>=13.0",
     ],
@@ -40,7 +42,6 @@ setup(
         "qcow2": QCOW2,
         "dev": [
             "mypy>=1.11",
-            "pytest>=8.0",
             "ruff>=0.6",
             "types-PyYAML",
             "types-paramiko",
@@ -48,5 +49,5 @@ setup(
             "build",
         ],
     },
-    entry_points={"console_scripts": ["vm-mgr = vmmgr.app:main"]},
+    entry_points={"console_scripts": ["vm-mgr = vmmgr.app:main"], "pytest11": ["vmmgr = vmmgr.checks.options"]},
 )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Each verb and the class that does it; nothing of it is imported before it is used.
 COMMANDS = {
     "add_colocation": "vmmgr.commands.colocation:AddColocation",
+    "check": "vmmgr.commands.check:Check",
     "clone": "vmmgr.commands.clone:Clone",
     "create": "vmmgr.commands.create:Create",
     "create_snapshot": "vmmgr.commands.snapshots:CreateSnapshot",
