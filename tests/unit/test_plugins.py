@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from vmmgr import plugins
+from vmmgr import hooks, plugins
 from vmmgr.errors import ConfigurationError
 from vmmgr.hookspecs import DriverSpec
-from vmmgr.plugins import find_drivers, load_class, problem_of, template_folders, usable_driver
+from vmmgr.plugins import find_drivers, load_class, problem_of, usable_driver
+from vmmgr.rendering import Renderer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+RENDERER = Renderer()
 BUILT_IN = [("cluster", "crmsh"), ("cluster", "pcs"), ("storage", "rbd"), ("hypervisor", "libvirt")]
 
 HEAD = """
@@ -26,7 +28,7 @@ from vmmgr.drivers.crmsh import Crmsh
 from vmmgr.drivers.base import ClusterDriver
 
 class Native(Crmsh):
-    folder = "native"
+    pass
 
 class Incomplete(ClusterDriver):
     def cib(self): ...
@@ -36,7 +38,7 @@ def function(renderer): ...
 @hookimpl
 def vmmgr_drivers():
 """
-GOOD = 'DriverSpec("cluster", "native", "{module}:Native", "cibadmin", "/opt/native/templates")'
+GOOD = 'DriverSpec("cluster", "native", "{module}:Native", "cibadmin")'
 
 
 class Plug(Protocol):
@@ -68,18 +70,16 @@ def test_the_built_in_drivers_are_whole() -> None:
     """Without plugins there are four drivers, in the order in which auto tries them, and each can be used."""
     offers = find_drivers(())
     assert names(offers) == BUILT_IN
-    assert [(offer.origin, problem_of(offer)) for offer in offers] == [("built-in", "")] * 4
-    assert template_folders(offer.spec for offer in offers if offer.spec) == []
+    assert [(offer.origin, problem_of(offer, RENDERER)) for offer in offers] == [("built-in", "")] * 4
 
 
 def test_a_plugins_driver_is_found_and_loaded(plug: Plug) -> None:
-    """A good plugin's driver stands after the built-in ones, with its templates, and its class can be loaded."""
+    """A good plugin's driver stands after the built-in ones, and its class can be loaded."""
     offers = find_drivers([plug(f"return [{GOOD}]")])
     assert names(offers) == [*BUILT_IN, ("cluster", "native")]
-    assert problem_of(offers[-1]) == ""
+    assert problem_of(offers[-1], RENDERER) == ""
     assert offers[-1].spec is not None
     assert load_class(offers[-1].spec).__name__ == "Native"
-    assert [str(folder) for folder in template_folders([offers[-1].spec])] == ["/opt/native/templates"]
 
 
 def test_nothing_of_a_driver_is_imported_before_it_is_used(plug: Plug, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_nothing_of_a_driver_is_imported_before_it_is_used(plug: Plug, tmp_path:
     offers = find_drivers([plug('return [DriverSpec("storage", "x", "heavy:X", "x")]')])
     assert offers[-1].problem == ""
     assert "heavy" not in sys.modules
-    assert "SystemExit: imported" in problem_of(offers[-1])
+    assert "SystemExit: imported" in problem_of(offers[-1], RENDERER)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_broken_plugin_is_reported_and_harms_nobody(plug: Plug, body: str, pro
     assert names(offers) == [*BUILT_IN, None, ("cluster", "native")]
     assert problem in offers[4].problem
     assert offers[4].origin == "fake_plugin"
-    assert [problem_of(offer) for offer in (*offers[:4], offers[5])] == [""] * 5
+    assert [problem_of(offer, RENDERER) for offer in (*offers[:4], offers[5])] == [""] * 5
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_class_that_is_no_driver_is_told(plug: Plug, target: str, problem: str
     assert offer.spec is not None
     with pytest.raises(ConfigurationError, match=problem) as caught:
         load_class(offer.spec)
-    assert problem_of(offer) == str(caught.value)
+    assert problem_of(offer, RENDERER) == str(caught.value)
     assert str(caught.value).startswith("The driver x ")
 
 
@@ -161,7 +161,7 @@ def test_the_first_of_a_name_stays(plug: Plug) -> None:
 def test_a_driver_is_chosen_by_its_name(plug: Plug, monkeypatch: pytest.MonkeyPatch) -> None:
     """A usable one is returned even if another claims its name; a name that there is not is answered with those that there are."""
     entry = plug(f'return [{GOOD}, DriverSpec("cluster", "pcs", "a:B", "x")]')
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(hooks, "entry_points", lambda group: [entry])
     assert usable_driver("cluster", "pcs").target == "vmmgr.drivers.pcs:Pcs"
     assert usable_driver("cluster", "native").program == "cibadmin"
     with pytest.raises(ConfigurationError, match="There is no cluster driver 'rbd'; there is crmsh, pcs, native, pcs"):
@@ -193,6 +193,6 @@ def test_an_installed_plugin_is_found_by_the_program(plug: Plug, tmp_path: Path)
 def test_specs_cannot_be_changed() -> None:
     """A description is a value: equal when its parts are, and fixed."""
     spec = DriverSpec("cluster", "a", "b:C", "d")
-    assert spec == DriverSpec("cluster", "a", "b:C", "d", "")
+    assert spec == DriverSpec("cluster", name="a", target="b:C", program="d")
     with pytest.raises(AttributeError):
         spec.name = "b"  # type: ignore[misc]
