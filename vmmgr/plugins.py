@@ -89,9 +89,13 @@ def load_class(spec: DriverSpec) -> type[Driver]:
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
         raise ConfigurationError(f"The driver {spec.name} ({spec.target}) lacks {', '.join(missing)}.")
     for method in sorted(wanted.__abstractmethods__):
+        own = getattr(found, method)
+        if getattr(own, "__module__", "").startswith("vmmgr."):  # the tests call each of our own, and looking takes time
+            continue
         expected = inspect.signature(getattr(wanted, method))
-        if not _takes(getattr(found, method), expected):
-            raise ConfigurationError(f"The driver {spec.name} ({spec.target}) must have {method}{expected}.")
+        if not _takes(own, expected):
+            right = f"{method}{expected}".replace("'", "")  # annotations are quoted
+            raise ConfigurationError(f"The driver {spec.name} ({spec.target}) must have {right}.")
     return found
 
 
@@ -145,17 +149,16 @@ def check_folders(plugins: Iterable[EntryPoint] | None = None) -> tuple[list[Pat
 
 def _takes(method: Any, expected: inspect.Signature) -> bool:
     """Whether a method can be called as the base class says: by position, by name, and without what has a default there."""
-    parameters = expected.parameters.values()
-    needed = {each.name: each.name for each in parameters if each.default is each.empty}
-    by_name = {each.name: each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
+    parameters = expected.parameters
+    needed = {name: name for name, each in parameters.items() if each.default is each.empty}
+    by_name = {name: name for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
     try:
         own = inspect.signature(method)
         own.bind(**needed)
-        return own.bind(*(name for name in expected.parameters if name not in by_name), **by_name).arguments == {
-            name: name for name in expected.parameters
-        }
+        given = own.bind(*(name for name in parameters if name not in by_name), **by_name).arguments
     except (TypeError, ValueError):
         return False
+    return all(value == name for name, value in given.items() if name in parameters)
 
 
 def _specs_of(plugin: Plugin) -> list[DriverSpec]:

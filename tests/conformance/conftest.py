@@ -11,7 +11,7 @@ import pytest
 from vmmgr.drivers import base
 from vmmgr.drivers.pacemaker.cib import Cib
 from vmmgr.model import Lease
-from vmmgr.plugins import find_drivers, load_class
+from vmmgr.plugins import find_drivers, load_class, template_folders
 from vmmgr.rendering import Renderer
 
 if TYPE_CHECKING:
@@ -99,13 +99,13 @@ def specs() -> list[DriverSpec]:
 @pytest.fixture(scope="session", params=specs(), ids=lambda spec: f"{spec.kind}-{spec.name}")
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each registered driver in turn."""
-    return Subject(request.param, RecordingRenderer())
+    return Subject(request.param, RecordingRenderer(template_folders()))
 
 
 @pytest.fixture(scope="session")
 def used_templates() -> frozenset[str]:
     """The templates that the drivers' methods render."""
-    renderer = RecordingRenderer()
+    renderer = RecordingRenderer(template_folders())
     for spec in specs():
         subject = Subject(spec, renderer)
         for method in subject.methods:
@@ -116,4 +116,4 @@ def used_templates() -> frozenset[str]:
 @pytest.fixture(scope="session")
 def subject_of() -> Any:
     """Return a function that makes one driver by its name."""
-    return lambda name: next(Subject(spec, RecordingRenderer()) for spec in specs() if spec.name == name)
+    return lambda name: next(Subject(spec, RecordingRenderer(template_folders())) for spec in specs() if spec.name == name)
