@@ -49,5 +49,5 @@ setup(
             "build",
         ],
     },
-    entry_points={"console_scripts": ["vm-mgr = vmmgr.app:main"], "pytest11": ["vmmgr = vmmgr.checks.options"]},
+    entry_points={"console_scripts": ["vm-mgr = vmmgr.__main__:main"], "pytest11": ["vmmgr = vmmgr.checks.options"]},
 )

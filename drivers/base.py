@@ -57,6 +57,10 @@ class ClusterDriver(Driver):
         """Read what is running where, and what Pacemaker intends."""
 
     @abstractmethod
+    def news(self, cib: Cib, pause: float) -> Command[None]:
+        """Wait until the configuration or the status is another than the given one, ``pause`` seconds at least and some at most."""
+
+    @abstractmethod
     def foresee(self, cib: Cib) -> Command[Simulation]:
         """Read what Pacemaker would do if this were the CIB."""
 

@@ -42,6 +42,11 @@ class Cib:
         return self.root.get("admin_epoch", "0"), self.root.get("epoch", "0")
 
     @property
+    def version(self) -> tuple[str, str, str]:
+        """The version of configuration and status: ``epoch`` and ``num_updates``."""
+        return (*self.epoch, self.root.get("num_updates", "0"))
+
+    @property
     def quorate(self) -> bool:
         """Whether the partition that answered has quorum."""
         return self.root.get("have-quorum") == "1"

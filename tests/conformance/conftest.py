@@ -83,8 +83,8 @@ class Subject:
         return [name for name in inspect.signature(getattr(self.kind, method)).parameters if name != "self"]
 
     def reads(self, method: str) -> bool:
-        """Tell by the base class's words whether a method only reads: Read …, Fail with …, Have … check."""
-        return getattr(self.kind, method).__doc__.split()[0] in ("Read", "Fail", "Have")
+        """Tell by the base class's words whether a method only reads: Read …, Fail with …, Have … check, Wait …."""
+        return getattr(self.kind, method).__doc__.split()[0] in ("Read", "Fail", "Have", "Wait")
 
     def value(self, method: str) -> bool:
         """Tell whether a method's command has a value."""

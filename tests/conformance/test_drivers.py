@@ -149,7 +149,7 @@ def both(subject_of: Any) -> tuple[Any, Any]:
 def test_cluster_drivers_differ_in_their_changes_only(both: tuple[Any, Any]) -> None:
     """Both read, guard and mark with the very same commands; their own changes get the same documents and deadlines."""
     crmsh, pcs = both
-    own = {"define", "redefine", "rehearse", "delete", "set_meta", "cleanup"}
+    own = {"define", "redefine", "rehearse", "delete"}
     for method in base.ClusterDriver.__abstractmethods__:
         one, other = crmsh.command(method), pcs.command(method)
         assert (one.argv == other.argv) is (method not in own), method

@@ -9,6 +9,7 @@ Guards are noted and not run, for what they ask after, a lease for instance, is 
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.drivers.pacemaker.cib import Cib
@@ -55,7 +56,8 @@ class DryRunner(Runner):
         with interruption.at_once():
             match request:
                 case Read():
-                    return self._foreseen(self._watch(request))
+                    at_once = tuple(command for command in request.commands if not command.waits)
+                    return self._foreseen(self._watch(replace(request, commands=at_once)))
                 case ReadEach():
                     answers = self._watch(request)
                     return {

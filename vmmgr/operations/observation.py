@@ -138,11 +138,17 @@ def observe(
     return stale
 
 
-def look_again(context: Context, view: View) -> Steps[View]:
-    """Read anew what changes while Pacemaker works; what the storage has stays as it was read."""
-    cib, simulation = context.reader.cib(), context.reader.simulation()
-    values = yield Read(Role.CONTROL, (_named("Pacemaker", cib), _named("Pacemaker", simulation)))
-    return replace(view, cib=values[0], simulation=values[1])
+def look_again(context: Context, view: View, *, pause: float | None = None) -> Steps[View]:
+    """Read anew what changes while Pacemaker works; what the storage has stays as it was read.
+
+    With ``pause``, after that many seconds and not before there is something new, unless that takes seconds.
+    """
+    reader = context.reader
+    news = () if pause is None else (reader.news(view.cib, pause),)
+    *_, cib, simulation = yield Read(
+        Role.CONTROL, (*news, _named("Pacemaker", reader.cib()), _named("Pacemaker", reader.simulation()))
+    )
+    return replace(view, cib=cib, simulation=simulation)
 
 
 def _read(

@@ -229,4 +229,4 @@ class Runner:
 def _line(command: Command[Any]) -> Any:
     from vmmgr.remote import Line
 
-    return Line(command.argv, stdin=command.stdin, timeout=command.timeout)
+    return Line(command.argv, stdin=command.stdin, timeout=command.timeout, waits=command.waits)

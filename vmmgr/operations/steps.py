@@ -59,7 +59,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Run commands that change nothing, at the same time and in one exec. Answer: the list of their values."""
+    """Run commands that change nothing, at the same time and in one exec. Answer: the list of their values.
+
+    A dry run leaves out those that wait.
+    """
 
     where: Where
     commands: tuple[Command[Any], ...]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.command import Command, CommandFailedError
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.operations.observation import observe
-from vmmgr.operations.steps import ReadEach, Say, Where
+from vmmgr.operations.steps import Say, Where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,49 +71,34 @@ class Survey:
         return problems
 
 
-def survey(context: Context, view: View, vm: str, domain_xml: str | None) -> Steps[tuple[Survey, list[str]]]:
-    """Ask every hypervisor that is on, after the site was read; those that are off are named and block nothing.
-
-    Args:
-        context: The site.
-        view: What the cluster says of the machines.
-        vm: The VM's name.
-        domain_xml: A domain for each hypervisor to check; None when there is none to check.
-
-    Returns:
-        What those said that answered, and the problems: a hypervisor does not answer, none is on, the domain is refused, the
-        agents are missing. Without problems, there is at least one host.
-    """
-    hosts = [machine.name for machine in context.site.hypervisors if is_on(view, machine.name)]
-    answers: Mapping[Where, list[Any] | VmMgrError] = {}
-    if hosts:
-        answers = yield ReadEach(_questions(context, hosts, vm, domain_xml, monitors=True))
-    return (yield from _evaluate(context, view, vm, answers))
-
-
 def survey_at_once(
     context: Context, vm: str, domain_xml: str | None, *, monitors: bool = False, more: tuple[Command[Any], ...] = ()
 ) -> Steps[tuple[View, Survey, list[str]]]:
-    """Read the site, and ask every hypervisor at the same time.
+    """Read the site, and ask every hypervisor at the same time; those that are off are named and block nothing.
 
     Args:
         context: The site.
         vm: The VM's name.
-        domain_xml: As for ``survey``.
+        domain_xml: A domain for each hypervisor to check; None when there is none to check.
         monitors: Whether Ceph's monitors are of interest.
         more: Further commands for the control host, as for ``observe``.
 
     Returns:
-        The view, and what ``survey`` returns.
+        The view, what those hypervisors said that answered, and the problems: one does not answer, none is on, the domain is
+        refused, the agents are missing. Without problems, there is at least one host.
 
     Raises:
         RefusedError: There is no quorum.
         NotAnsweringError: Pacemaker or Ceph does not answer.
     """
     hosts = [machine.name for machine in context.site.hypervisors]
-    questions = _questions(context, hosts, vm, domain_xml, monitors=monitors)
-    view = yield from observe(context, to_change=True, more=more, beside=questions)
+    questions = _questions(context, hosts, vm, domain_xml)
+    asked = (*more, context.storage.monitors()) if monitors else more
+    view = yield from observe(context, to_change=True, more=asked, beside=questions)
     found, problems = yield from _evaluate(context, view, vm, view.beside)
+    if monitors:
+        *own, addresses = view.more
+        view, found = replace(view, more=tuple(own)), replace(found, monitors=addresses)
     return view, found, problems
 
 
@@ -134,8 +119,7 @@ def _evaluate(
     if found and not agent:
         problems.append(_lacking(found))
     yield from _name_those_off(context, hosts, vm, agent)
-    told = [answer[2] for answer in said.values() if len(answer) > 2]
-    return Survey(found, agent, next(iter(told), ())), list(dict.fromkeys(problems))
+    return Survey(found, agent), list(dict.fromkeys(problems))
 
 
 def _name_those_off(context: Context, hosts: list[str], vm: str, agent: str) -> Steps[None]:
@@ -176,14 +160,11 @@ def _lacking(found: dict[str, Hypervisor]) -> str:
     )
 
 
-def _questions(
-    context: Context, hosts: list[str], vm: str, domain_xml: str | None, *, monitors: bool
-) -> dict[Where, tuple[Command[Any], ...]]:
-    """Return what to ask each hypervisor; each tells of the monitors, for any of them may be off."""
+def _questions(context: Context, hosts: list[str], vm: str, domain_xml: str | None) -> dict[Where, tuple[Command[Any], ...]]:
+    """Return what to ask each hypervisor."""
     inspect = context.hypervisor.inspect(config_file(vm))
     check = _complaint(context.hypervisor.validate(domain_xml)) if domain_xml else Command(("true",), lambda _result: "")
-    more = (context.storage.monitors(),) if monitors else ()
-    return dict.fromkeys(hosts, (inspect, check, *more))
+    return dict.fromkeys(hosts, (inspect, check))
 
 
 def _complaint(command: Command[None]) -> Command[str]:

@@ -8,7 +8,6 @@ from vmmgr.errors import PartlyDoneError, VmMgrError
 from vmmgr.model import Status
 from vmmgr.operations.observation import look_again
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import Pause
 
 if TYPE_CHECKING:
     from vmmgr.drivers.pacemaker.cib import Cib
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
 
-# Seconds between two looks: short at first, for most VMs start and stop in a second or two.
-_FIRST, _LONGEST, _GROWTH = 0.1, 1.0, 1.15
+# Seconds between two looks at least, however much is going on: short at first, for most VMs start and stop in a second or two.
+_FIRST, _LONGEST, _GROWTH = 0.05, 1.0, 1.15
 # Seconds for Pacemaker to notice, to probe and to queue, on top of the time of the operation itself.
 _SLACK = 20.0
 # Looks in a row at which Pacemaker intends nothing more before that is believed: one can fall between two transitions.
@@ -50,8 +49,8 @@ def wait_for(
         TimeUpError: The time is up, and Pacemaker is still at it.
     """
     began, interval, given_up = context.clock(), _FIRST, 0
+    view = yield from look_again(context, view)
     while True:
-        view = yield from look_again(context, view)
         seconds = _granted(view.cib, vm, wanted) if timeout is None else timeout
         state = state_of(view, vm)
         if state.status is wanted:
@@ -64,7 +63,7 @@ def wait_for(
             raise TimeUpError(
                 f"VM {vm} is still {state.status} after {seconds:.0f} s. Pacemaker goes on; `vm-mgr status -n {vm}` tells how far it is."
             )
-        yield Pause(interval)
+        view = yield from look_again(context, view, pause=interval)
         interval = min(interval * _GROWTH, _LONGEST)
 
 

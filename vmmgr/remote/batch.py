@@ -56,12 +56,14 @@ class Line:
         stdin: a text document for its standard input, sent as UTF-8 and exactly as it is; None for an empty input.
         timeout: seconds; after that the command is ended on the host.
         secret: indexes into ``argv`` that no message and no log may show.
+        waits: what is run together with it begins only when it has ended.
     """
 
     argv: tuple[str, ...]
     stdin: str | None = None
     timeout: float = 30.0
     secret: frozenset[int] = frozenset()
+    waits: bool = False
 
     @property
     def shown(self) -> str:
@@ -139,10 +141,14 @@ def _together(lines: Sequence[Line]) -> str:
     """Start every command, its output in files of its own, then tell of one after the other as if they had run like that."""
     numbers = range(len(lines))
     failure = "".join(f"mark {index} {_NO_FOLDER}; " for index in numbers)
-    starts = "".join(f'{{ {_command(line)}\n}} >"$dir/{i}" 2>"$dir/{i}.err" & pid{i}=$!\n' for i, line in enumerate(lines))
+    starts = "".join(
+        f'{{ {_command(line)}\n}} >"$dir/{index}" 2>"$dir/{index}.err" {f"; code{index}=$?" if line.waits else f"& pid{index}=$!"}\n'
+        for index, line in enumerate(lines)
+    )
     ends = "".join(
-        f'wait "$pid{index}"; code=$?; cat "$dir/{index}"; cat "$dir/{index}.err" >&2; mark {index} "$code"\n'
-        for index in numbers
+        f'{f"code=$code{index}" if line.waits else f"""wait "$pid{index}"; code=$?"""}; '
+        f'cat "$dir/{index}"; cat "$dir/{index}.err" >&2; mark {index} "$code"\n'
+        for index, line in enumerate(lines)
     )
     return f"{_FOLDER.format(failure=failure)}{starts}{ends}"
 

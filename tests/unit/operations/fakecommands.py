@@ -38,10 +38,10 @@ _SAMPLE = {
     "vm": "x", "token": "t", "ids": ["i"], "tools": ["crm"], "admin_epoch": "0", "epoch": "0", "pool": "p", "image": "i",
     "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
     "usage": "no", "keys": ["k"], "mode": "change", "words": ["w"], "seconds": 20, "freeze": "yes", "pause": "no",
-    "snapshot": "s", "images": ["i"], "known": "",
+    "snapshot": "s", "images": ["i"], "known": "", "looks": 1, "num_updates": "0",
 }  # fmt: skip
 _SCRIPTS = (
-    "libvirt/quiesce", "libvirt/release", "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
+    "pacemaker/news", "libvirt/quiesce", "libvirt/release", "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
     "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
     "crmsh/redefine", "pcs/define", "pcs/delete", "pcs/redefine", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
     "rbd/assert_unused", "rbd/flatten_later", "rbd/flattening", "rbd/remove_snapshot",
@@ -82,6 +82,11 @@ class Commands(CephCommands):
     def do_cib(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         self.site.cib.set("have-quorum", str(int(host.quorate)))
         return ET.tostring(self.site.cib, encoding="unicode")
+
+    def do_news(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
+        pause, *version, looks = arguments
+        unchanged = version == [self.site.cib.get(part) for part in ("admin_epoch", "epoch", "num_updates")]
+        self.site.seconds += float(pause) + 0.07 * int(looks) * unchanged
 
     def do_simulate(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         return self.site.simulation(host)
@@ -314,8 +319,8 @@ def _arguments(argv: tuple[str, ...], name: str) -> list[str]:
     if argv[0] == "sh":
         return list(argv[4:])
     words = [word for word in argv[1:] if not word.startswith("--")]
-    if name == "set_meta":
-        return [words[2], *(words[4:] if argv[0] == "crm" else words[3].split("=", 1))]
+    if argv[0] == "crm_resource":
+        return [word.split("=", 1)[1] for word in argv if "=" in word]
     return words[2:] if argv[0] in {"crm", "pcs"} else words
 
 
@@ -328,8 +333,8 @@ _PLAIN = {
     ("cibadmin", "--replace"): "lease_replace",
     ("crm", "configure", "load", "xml", "update", "-"): "define",
     ("crm", "configure", "delete"): "delete",
-    ("crm", "resource", "cleanup"): "cleanup",
-    ("pcs", "resource", "cleanup"): "cleanup",
+    ("crm_resource", "--cleanup"): "cleanup",
+    ("crm_resource", "--meta"): "set_meta",
     ("rm", "-f", "--"): "remove_file",
     ("true",): "nothing",
     ("ceph", "mon", "dump"): "monitors",
@@ -358,11 +363,11 @@ def command_name(argv: tuple[str, ...]) -> str:
     """Return the name of the command's template."""
     if argv[:2] == ("sh", "-c"):
         return TEMPLATE_OF[argv[2]]
-    if argv[:3] in {("crm", "resource", "meta"), ("pcs", "resource", "meta")}:
-        return "set_meta"
     if argv[0] == "rados" and argv[3].startswith("vm-mgr-snapshots."):
         return f"records_{argv[2]}"
-    words = [word for word in argv if not word.startswith("--") or argv[0] in {"cibadmin", "crm_simulate", "rm"}]
+    words = [
+        word for word in argv if not word.startswith("--") or argv[0] in {"cibadmin", "crm_resource", "crm_simulate", "rm"}
+    ]
     for length in range(6, 0, -1):
         if tuple(words[:length]) in _PLAIN:
             return _PLAIN[tuple(words[:length])]

@@ -27,7 +27,7 @@ ABOVE = {("clone paused", "hv1 hv2 hv3"): 4}
 # What only marks a VM or takes the mark away, with the guards before it.
 LEASES = {"assert_unchanged", "assert_lease", "lease_take", "lease_replace", "lease_renew", "lease_drop"}
 # What is asked again and again while Pacemaker works, or until Ceph has forgotten a client.
-LOOKS = (["cib", "simulate"], ["disks"])
+LOOKS = (["cib", "simulate"], ["news", "cib", "simulate"], ["disks"])
 # What takes as long as the disks are large, with what must be done at the same go.
 BULK = {"rollback_snapshot", "rollback_group_snapshot"}
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 LOOK = ["cib", "simulate"]
-WAITING = (LOOK, ["disks"])
+WAITING = (LOOK, ["news", *LOOK], ["disks"])
 
 
 def test_create_makes_all_that_vm_manager_would(clock: Clock, disk: DiskImage) -> None:

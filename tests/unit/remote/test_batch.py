@@ -148,6 +148,15 @@ def test_together_means_at_the_same_time(shell: Shell, tmp_path: Path) -> None:
     assert not Path(file).parent.exists()
 
 
+def test_together_after_what_waits(shell: Shell, tmp_path: Path) -> None:
+    """What waits has ended before the others begin, and its exit code is told like theirs."""
+    made = tmp_path / "made"
+    first = Line(("sh", "-c", f"sleep 0.3; touch {made}; echo news; exit 5"), waits=True)
+    decoded = shell.run(first, Line(("test", "-e", str(made))), Line((*ECHO, "two")), together=True)
+    assert [frame.exit_code for frame in decoded.frames] == [5, 0, 0]
+    assert [frame.stdout for frame in decoded.frames] == [b"news\n", b"", b"two"]
+
+
 def test_together_without_a_place_for_files(tmp_path: Path) -> None:
     """Where no folder can be made, every command has failed, and nothing is written anywhere."""
     tool = tmp_path / "mktemp"
