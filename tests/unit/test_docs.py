@@ -138,6 +138,28 @@ def test_tests_use_what_they_are_named_for() -> None:
             assert any(f'"{word}"' in text for word in options), f"no test named for {sorted(options)} of {row.section} uses it"
 
 
+def test_every_check_is_documented() -> None:
+    """docs/checks.rst has all packaged checks, with the program's own words, and how each was broken in the lab."""
+    from vmmgr.checks.running import known_checks
+
+    lines = [line for line in (ROOT / "docs/checks.rst").read_text(encoding="utf-8").splitlines() if line.startswith("   ``")]
+    told = {code.strip(" `"): rest for code, *rest in (line.split(" | ") for line in lines)}
+    checks = known_checks(None)
+    assert sorted(told) == sorted(known.code for known in checks)
+    for known in checks:
+        *words, how = told[known.code]
+        assert [text.replace("``", "`").replace("HOST", "{host}") for text in words] == [known.what, known.why, known.remedy]
+        assert how
+
+
+def test_every_check_was_broken_in_the_lab() -> None:
+    """The scenario breaks something for each packaged check."""
+    from vmmgr.checks.running import known_checks
+
+    text = (TESTS / "scenarios/test_check.py").read_text(encoding="utf-8")
+    assert not [known.code for known in known_checks(None) if f'"{known.code}"' not in text]
+
+
 def test_every_defect_is_there() -> None:
     """The 28 known defects of vm_manager are listed in order, and so is every test that is named after one."""
     found = rows("defects.rst")

@@ -15,7 +15,7 @@ from vmmgr.errors import ConfigurationError
 from vmmgr.hookspecs import API, DriverSpec
 from vmmgr.operations.context import Context
 from vmmgr.parts import Part, parts
-from vmmgr.plugins import find_drivers, load_class, problem_of, usable_driver
+from vmmgr.plugins import check_folders, find_drivers, load_class, problem_of, usable_driver
 from vmmgr.rendering import Renderer, TemplateError
 from vmmgr.site.model import Site
 
@@ -312,6 +312,26 @@ def test_an_installed_plugin_is_found_by_the_program(plug: Plug, tmp_path: Path)
     assert ",,,bad-dist 1.2,broken,RuntimeError: broken" in rows
     assert "cluster,crmsh,crm,built-in,usable," in rows
     assert answer.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("return ['{folder}']", ""),
+        ("return ['{folder}/nowhere']", "{folder}/nowhere, which vmmgr_checks names, is no folder"),
+        ("return [None]", "TypeError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_folders_of_checks(plug: Plug, tmp_path: Path, body: str, problem: str) -> None:
+    """A plugin's folders are found; one that is broken is told with the reason, and harms nobody."""
+    module = f"!from vmmgr.hookspecs import hookimpl\n@hookimpl\ndef vmmgr_checks():\n    {body}"
+    wrong = plug(module.replace("{folder}", str(tmp_path)), "checking")
+    right = plug(f"!from vmmgr.hookspecs import hookimpl\n@hookimpl\ndef vmmgr_checks(): return ['{tmp_path}']", "other")
+    found, problems = check_folders([wrong, right, plug(f"return [{GOOD}]", "drivers_only")])
+    assert found == [tmp_path] * (1 if problem else 2)
+    assert [origin for origin, _ in problems] == ["checking"] * bool(problem)
+    assert all(said.startswith(problem.replace("{folder}", str(tmp_path))) for _, said in problems)
 
 
 def test_specs_cannot_be_changed() -> None:

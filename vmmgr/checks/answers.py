@@ -25,8 +25,8 @@ T = TypeVar("T")
 TIMEOUT = 15.0
 
 
-class NotAskedYetError(BaseException):
-    """A check wants to know what no machine was asked so far; no check must take it for a failure."""
+class NotAskedYet(Skipped):
+    """A check wants to know what no machine was asked so far; it is run again when that is known."""
 
 
 class NoAnswer(Skipped):
@@ -39,7 +39,7 @@ class Answers:
     Attributes:
         lost: The machines that do not answer, each with the error.
         asked: How often something was asked for that was not known.
-        at_once: Ask at once for what is not known yet, instead of raising ``NotAskedYetError``.
+        at_once: Ask at once for what is not known yet, instead of raising ``NotAskedYet``.
     """
 
     def __init__(self, remote: Remote) -> None:
@@ -63,7 +63,7 @@ class Answers:
         """Return the answer of a machine to a command.
 
         Raises:
-            NotAskedYetError: It will be known after ``fetch``.
+            NotAskedYet: It will be known after ``fetch``.
             NoAnswer: The machine does not answer.
         """
         if (found := self.known(host, line.argv)) is not None:
@@ -73,7 +73,7 @@ class Answers:
         self._wanted.setdefault(host, {})[line.argv] = line
         self.asked += 1
         if not self.at_once:
-            raise NotAskedYetError
+            raise NotAskedYet
         self.fetch()
         return self.get(host, line)
 
@@ -135,14 +135,14 @@ class Node(Host):  # type: ignore[misc]
         line = Line(command.argv, stdin=command.stdin, timeout=command.timeout)
         return command.parse(self.backend.answers.get(self.name, line))
 
-    def each(self, command: str, arguments: Sequence[str]) -> list[CommandResult]:
-        """Run a command once with each of the arguments, all of them in the same round.
+    def each(self, commands: Sequence[str]) -> list[CommandResult]:
+        """Run several commands, all of them in the same round.
 
         Raises:
             NoAnswer: The machine does not answer.
         """
-        answers = [answer for answer in gathered([partial(self.run, command, one) for one in arguments]) if answer is not None]
-        if len(answers) < len(arguments):
+        answers = [answer for answer in gathered([partial(self.run, command) for command in commands]) if answer is not None]
+        if len(answers) < len(commands):
             raise NoAnswer(f"{self} does not answer")
         return answers
 
@@ -173,13 +173,13 @@ class Nodes(dict[str, Node]):
 def gathered(questions: Sequence[Callable[[], CommandResult]]) -> list[CommandResult | None]:
     """Return the answers to questions of which none needs the answer to another one; None where a machine does not answer."""
     answers: list[CommandResult | None] = []
-    later: NotAskedYetError | None = None
+    later: NotAskedYet | None = None
     for ask in questions:
         try:
             answers.append(ask())
         except NoAnswer:
             answers.append(None)
-        except NotAskedYetError as error:  # the others are to be asked in the same round
+        except NotAskedYet as error:  # the others are to be asked in the same round
             later = error
     if later is not None:
         raise later

@@ -179,5 +179,5 @@ def host_of(item: pytest.Item) -> str:
 
 def seen(error: BaseException) -> str:
     """Return what a failed check says was seen: the assertion's own message, without what pytest adds to it."""
-    text = str(error).partition("\nassert ")[0]
+    text = " ".join(str(error).partition("\nassert ")[0].split())
     return text if isinstance(error, (*SOUND, pytest.skip.Exception)) else f"{type(error).__name__}: {text}"

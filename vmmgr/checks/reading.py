@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from testinfra.backend.base import CommandResult
 
-    from vmmgr.checks.answers import Node
+    from vmmgr.checks.answers import Node, Nodes
     from vmmgr.site.model import Site
 
 T = TypeVar("T")
@@ -71,6 +71,13 @@ def unlike(name: str, values: Mapping[str, T]) -> list[str]:
     if name not in values or 2 * Counter(values.values())[values[name]] > len(values):
         return []
     return [other for other in values if values[other] != values[name]]
+
+
+def unlike_others(host: Node, hosts: Nodes, command: str) -> str:
+    """Return how a file, whose hash the command prints, is unlike those of the other machines; empty where it is not."""
+    hashes = outputs(hosts.beside(host, command))
+    others = unlike(host.name, hashes)
+    return f"{'another one than' if hashes[host.name] else 'none, unlike'} on {listed(others)}" if others else ""
 
 
 def listed(names: list[str]) -> str:

@@ -34,7 +34,7 @@ def health(cluster: Node) -> dict[str, str]:
 
 @explained(
     why="Ceph itself sees a risk for the disks, or can no longer serve them.",
-    remedy="`ceph health detail` tells more; docs.ceph.com explains each code under \"Health checks\".",
+    remedy='`ceph health detail` tells more; docs.ceph.com explains each code under "Health checks".',
 )
 def test_health(cluster: Node) -> None:
     """Ceph finds nothing wrong with itself, but for what other checks tell of."""
@@ -100,9 +100,9 @@ def test_copies(cluster: Node, site: Site) -> None:
 )
 def test_client(cluster: Node, site: Site) -> None:
     """The client of libvirt may open disks, and break the locks of a dead hypervisor."""
-    ceph(cluster, "quorum_status")
-    # the answer has the key, which is no business of the workstation's
+    # the whole answer has the key, which is no business of the workstation's
     answer = cluster.run(f"ceph --connect-timeout 5 auth get {CLIENT} 2>/dev/null | grep '^[[:space:]]*caps '")
+    ceph(cluster, "quorum_status")
     caps = dict(re.findall(r'caps (\w+) = "(.*)"', answer.stdout))
     assert caps, f"there is no {CLIENT}"
     mon, osd = caps.get("mon", ""), caps.get("osd", "")

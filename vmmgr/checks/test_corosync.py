@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vmmgr.checks import explained
-from vmmgr.checks.reading import listed, outputs, unlike
+from vmmgr.checks.reading import listed, outputs, unlike, unlike_others
 
 if TYPE_CHECKING:
     from vmmgr.checks.answers import Node, Nodes
     from vmmgr.site.model import Site
 
-_CMAP = "corosync-cmapctl"
-_LINKS = "corosync-cmapctl -m stats"
+_CMAP = "corosync-cmapctl nodelist. quorum. runtime.members."
+_LINKS = "corosync-cmapctl -m stats stats.knet."
 _CONFIGURATION = "cat /etc/corosync/corosync.conf"
 _KEY = "sha256sum < /etc/corosync/authkey"
 
 
-def cmap(host: Node, command: str = _CMAP) -> dict[str, str]:
+def cmap(host: Node, *more: str) -> dict[str, str]:
     """Return what Corosync keeps on a machine, ``KEY (TYPE) = VALUE`` (corosync-cmapctl(8)); skip the check where it does not run."""
-    answer = host.run(command)
-    if answer.failed:
+    answers = host.each([_CMAP, *more])
+    if answers[0].failed:
         pytest.skip(f"Corosync does not run on {host}")
-    return dict(re.findall(r"^(\S+) \(\w+\) = (.*)$", answer.stdout, re.MULTILINE))
+    lines = "".join(answer.stdout for answer in answers)
+    return dict(re.findall(r"^(\S+) \(\w+\) = (.*)$", lines, re.MULTILINE))
 
 
 def nodes(values: dict[str, str]) -> dict[str, str]:
@@ -80,13 +81,13 @@ def test_odd(cluster: Node) -> None:
 )
 def test_links(host: Node) -> None:
     """All of its links to the other members are up."""
-    links, state = cmap(host, _LINKS), cmap(host)
+    state = cmap(host, _LINKS)
     names = nodes(state)
-    places = [(key, found) for key in links if (found := re.fullmatch(r"stats\.knet\.node(\d+)\.(link\d+)\.enabled", key))]
+    places = [(key, found) for key in state if (found := re.fullmatch(r"stats\.knet\.node(\d+)\.(link\d+)\.enabled", key))]
     down = [
         f"{found[2]} to {names.get(found[1], found[1])}"
         for key, found in places
-        if links[key] == "1" and links.get(key.replace("enabled", "connected")) == "0" and has_joined(state, found[1])
+        if state[key] == "1" and state.get(key.replace("enabled", "connected")) == "0" and has_joined(state, found[1])
     ]
     assert not down, f"down: {listed(down)}"
 
@@ -116,9 +117,8 @@ def settings(text: str) -> tuple[str, ...]:
 )
 def test_key(host: Node, hosts: Nodes) -> None:
     """Corosync's key is the same on all machines."""
-    keys = outputs(hosts.beside(host, _KEY))
-    others = unlike(host.name, keys)
-    assert not others, f"{'another one than' if keys[host.name] else 'none, unlike'} on {listed(others)}"
+    difference = unlike_others(host, hosts, _KEY)
+    assert not difference, difference
 
 
 @explained(

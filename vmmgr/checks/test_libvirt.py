@@ -6,8 +6,6 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-import pytest
-
 from vmmgr.checks import explained
 from vmmgr.checks.reading import VIRSH, ceph, complaint, hypervisors, listed, outputs, unlike, virsh
 
@@ -48,10 +46,11 @@ def secrets(text: str) -> frozenset[tuple[str, str]]:
 )
 def test_secret(hypervisor: Node, hosts: Nodes, site: Site) -> None:
     """The secret for Ceph is there, with the same UUID and usage name on all hypervisors."""
+    texts = outputs(hosts.beside(hypervisor, _SECRETS, of=hypervisors(site)))
     virsh(hypervisor, "version")
-    found = {name: secrets(text) for name, text in outputs(hosts.beside(hypervisor, _SECRETS, of=hypervisors(site))).items()}
+    found = {name: secrets(text) for name, text in texts.items()}
     assert found[hypervisor.name], "there is none"
-    others = unlike(hypervisor.name, found)
+    others = unlike(hypervisor.name, {name: these for name, these in found.items() if these})
     assert not others, f"{listed(sorted(name for _, name in found[hypervisor.name]))}, unlike on {listed(others)}"
 
 
@@ -61,9 +60,10 @@ def test_secret(hypervisor: Node, hosts: Nodes, site: Site) -> None:
 )
 def test_key(hypervisor: Node, cluster: Node) -> None:
     """The secret holds the key that Ceph has for its client."""
+    values = hypervisor.run(_VALUES).stdout
     virsh(hypervisor, "version")
     ceph(cluster, "quorum_status")
-    for line in hypervisor.run(_VALUES).stdout.splitlines():
+    for line in values.splitlines():
         usage, value = line.removesuffix(" -").rstrip().rsplit(None, 1)
         client = usage.split()[0]
         key = cluster.run(_CEPH_KEY, client if client.startswith("client.") else "client.libvirt").stdout.split()
@@ -86,11 +86,9 @@ def test_ordering(hypervisor: Node) -> None:
 )
 def test_cpu(hypervisor: Node, hosts: Nodes, site: Site) -> None:
     """The hypervisors have the same CPU, as libvirt sees it."""
-    virsh(hypervisor, "version")
     texts = outputs(hosts.beside(hypervisor, _CAPABILITIES, of=hypervisors(site)))
+    virsh(hypervisor, "version")
     found = {name: cpu(text) for name, text in texts.items() if text}
-    if hypervisor.name not in found:
-        pytest.skip(f"libvirt on {hypervisor} does not tell its capabilities")
     others = unlike(hypervisor.name, found)
     model, features = found[hypervisor.name]
     there = [f"{found[other][0]} with {len(found[other][1])} further features on {other}" for other in others]

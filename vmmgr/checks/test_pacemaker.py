@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from vmmgr.checks import explained
-from vmmgr.checks.reading import CRM_MON, complaint, crm_mon, listed, outputs, unlike
+from vmmgr.checks.reading import CRM_MON, complaint, crm_mon, listed, outputs, unlike, unlike_others
 
 if TYPE_CHECKING:
     from vmmgr.checks.answers import Node, Nodes
@@ -80,13 +80,14 @@ def test_stonith(cluster: Node) -> None:
 )
 def test_fencing(host: Node, cluster: Node, hosts: Nodes) -> None:
     """A fence device that works can switch the machine off."""
+    others = [name for name in hosts if name != host.name]  # a device may not run on the machine that it is for
+    answers = hosts.each("stonith_admin --list=%s --output-as=xml", host.name, of=others)
     state = crm_mon(cluster)
     if not fencing_is_on(cluster):
         pytest.skip("fencing is off")
-    others = [name for name in hosts if name != host.name]  # a device may not run on the machine that it is for
     known = {
         item.text or ""
-        for answer in hosts.each("stonith_admin --list=%s --output-as=xml", host.name, of=others).values()
+        for answer in answers.values()
         if answer.succeeded
         for item in ET.fromstring(answer.stdout_bytes).iterfind("list/item")  # noqa: S314 - see crm_mon
     }
@@ -124,9 +125,7 @@ def test_maintenance(host: Node, cluster: Node) -> None:
 def test_failures(host: Node, cluster: Node) -> None:
     """No action has failed there since the last cleanup."""
     failures = [item for item in crm_mon(cluster).iterfind("failures/failure") if item.get("node") == host.name]
-    told = [
-        f"{item.get('op_key') or item.get('id')}: {item.get('exitreason') or item.get('exitstatus')}" for item in failures
-    ]
+    told = [f"{item.get('op_key') or item.get('id')}: {item.get('exitreason') or item.get('exitstatus')}" for item in failures]
     assert not told, "; ".join(told)
 
 
@@ -149,9 +148,8 @@ def test_stickiness(cluster: Node) -> None:
 )
 def test_authkey(host: Node, hosts: Nodes) -> None:
     """The key of guest nodes is the same on all machines, or there is none anywhere."""
-    keys = outputs(hosts.beside(host, _GUEST_KEY))
-    others = unlike(host.name, keys)
-    assert not others, f"{'another one than' if keys[host.name] else 'none, unlike'} on {listed(others)}"
+    difference = unlike_others(host, hosts, _GUEST_KEY)
+    assert not difference, difference
 
 
 @explained(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _AGENTS = "cd /usr/lib/ocf/resource.d && for file in */VirtualDomain; do test ! -x $file || sha256sum $file; done"
 _HASH = "test ! -e %s || sha256sum < %s"
-_REACH = "timeout 8 virsh --connect %s uri"
 _STOP_LIMIT = "systemctl show pacemaker.service --property=TimeoutStopUSec --value"
 # Seconds that a monitor of a VM may take at least: on a host that runs short of memory a healthy one takes half a minute.
 _MONITOR = 60.0
@@ -46,8 +46,8 @@ def parameters(state: Cib, vm: str) -> dict[str, str]:
 def test_agent(hypervisor: Node, hosts: Nodes, site: Site) -> None:
     """The resource agents for VMs are there, and the same on all hypervisors."""
     found = outputs(hosts.beside(hypervisor, _AGENTS, of=hypervisors(site)))
-    assert found[hypervisor.name].strip(), "there is no VirtualDomain"
-    others = unlike(hypervisor.name, {name: frozenset(text.splitlines()) for name, text in found.items()})
+    assert found[hypervisor.name], "there is no VirtualDomain"
+    others = unlike(hypervisor.name, {name: text for name, text in found.items() if text})
     assert not others, f"VirtualDomain is another one than on {listed(others)}"
 
 
@@ -68,7 +68,9 @@ def test_domain(hypervisor: Node, cluster: Node, hosts: Nodes, site: Site, conte
             text = cluster.ask(context.storage.metadata(f"system_{vm}")).get("xml")
             right = f"{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()}  -\n" if text else None
             if hashes[hypervisor.name] != right:
-                wrong.append(f"{vm} has {'another one than' if hashes[hypervisor.name] else 'none, unlike'} on {listed(others)}")
+                wrong.append(
+                    f"{vm} has {'another one than' if hashes[hypervisor.name] else 'none, unlike'} on {listed(others)}"
+                )
     assert not wrong, "; ".join(wrong)
 
 
@@ -85,13 +87,13 @@ def test_monitor(cluster: Node) -> None:
 
 
 @explained(
-    why="When {host} shuts down, systemd kills Pacemaker before its VMs have stopped, and their guests are cut off.",
+    why="When the machine shuts down, systemd kills Pacemaker before its VMs have stopped, and their guests are cut off.",
     remedy="On {host}: `systemctl edit pacemaker`, and write the two lines [Service] and TimeoutStopSec= with more than that.",
 )
 def test_shutdown(hypervisor: Node, cluster: Node) -> None:
     """At a shutdown Pacemaker has time enough to stop the slowest VM."""
-    state = cib(cluster)
     granted = hypervisor.check_output(_STOP_LIMIT)
+    state = cib(cluster)
     limit = sum(duration(word) for word in granted.split()) if granted != "infinity" else float("inf")
     slow = {vm: state.operation_timeout(vm, "stop") for vm in state.vm_names()}
     longer = [f"{vm} may take {seconds:g} s" for vm, seconds in slow.items() if seconds >= limit]
@@ -108,7 +110,8 @@ def test_migration(hypervisor: Node, cluster: Node, hosts: Nodes, site: Site) ->
     users = {parameters(state, vm).get("migration_user", "root") for vm in state.vm_names() if moves_live(state, vm)}
     others = [name for name in hypervisors(site) if name != hypervisor.name]
     ways = [(user, other) for user in sorted(users or {site.migration_user or "root"}) for other in others]
-    answers = hypervisor.each(_REACH, [f"qemu+ssh://{user}@{other}/system?no_tty=1" for user, other in ways])
+    uris = [f"qemu+ssh://{user}@{other}/system?no_tty=1" for user, other in ways]
+    answers = hypervisor.each([f"timeout 8 virsh --connect {shlex.quote(uri)} uri" for uri in uris])
     working = {name for name, answer in hosts.each(f"{VIRSH} version", of=others).items() if answer.succeeded}
     refused = [
         f"{user}@{other}: {complaint(answer)}"
