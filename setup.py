@@ -42,6 +42,7 @@ setup(
         "qcow2": QCOW2,
         "dev": [
             "mypy>=1.11",
+            "pytest-xdist>=3.5",
             "ruff>=0.6",
             "types-PyYAML",
             "types-paramiko",
