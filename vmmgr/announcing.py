@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vmmgr.errors import OUTCOMES, RefusedError, VmMgrError
-from vmmgr.hooks import FAULTS, load_plugins, said
+from vmmgr.hooks import FAULTS, load_plugins, named_folders, said
 from vmmgr.hookspecs import Outcome
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def announced(operation: Operation, reporter: Reporter) -> Iterator[None]:
     for plugin in plugins:
         if plugin.problem:
             reporter.say(f"The plugin {plugin.origin} is not used: {plugin.problem}.", warning=True)
+    for origin, problem in named_folders("vmmgr_templates")[1]:
+        reporter.say(f"The templates of {origin} are not used: {problem}.", warning=True)
     outcome = _outcome(0)
     try:
         if reasons := _reasons(plugins, operation):

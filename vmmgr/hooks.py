@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -58,6 +59,43 @@ def load_plugins(entries: Iterable[EntryPoint] | None = None) -> tuple[Plugin, .
 def said(error: BaseException) -> str:
     """Return an error of a plugin as a part of a sentence."""
     return str(error).rstrip(".") if isinstance(error, VmMgrError) else f"{type(error).__name__}: {error}"
+
+
+def named_folders(
+    hook: str, plugins: Iterable[EntryPoint] | None = None
+) -> tuple[list[tuple[Path, str]], list[tuple[str, str]]]:
+    """Return the folders that plugins name in answer to a hook, each with its origin; and who answers amiss, with the reason.
+
+    Args:
+        hook: ``vmmgr_templates`` or ``vmmgr_checks``.
+        plugins: The entry points to look at; None for those of the group ``vmmgr``.
+    """
+    folders, problems = [], []
+    for plugin in load_plugins(plugins):
+        try:
+            named = [Path(folder) for answer in plugin.ask(hook) for folder in answer]
+            if missing := [folder for folder in named if not folder.is_dir()]:
+                raise ConfigurationError(f"{missing[0]}, which {hook} names, is no folder")
+            folders += [(folder, plugin.origin) for folder in named]
+        except FAULTS as error:
+            problems.append((plugin.origin, said(error)))
+    return folders, problems
+
+
+def template_folders() -> list[Path]:
+    """Return the folders of templates that plugins bring along."""
+    return [folder for folder, _origin in named_folders("vmmgr_templates")[0]]
+
+
+def check_folders(plugins: Iterable[EntryPoint] | None = None) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Return the folders of checks that plugins bring along; and the plugins that are broken, each with the reason.
+
+    Args:
+        plugins: The entry points to look at; None for those of the group ``vmmgr``.
+    """
+    folders, problems = named_folders("vmmgr_checks", plugins)
+    broken = [(plugin.origin, plugin.problem) for plugin in load_plugins(plugins) if plugin.problem]
+    return [folder for folder, _origin in folders], broken + problems
 
 
 @cache

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from vmmgr.checks import code_of
 from vmmgr.errors import VmMgrError
-from vmmgr.hooks import load_plugins, said
-from vmmgr.plugins import find_drivers, named_folders, problem_of, template_folders
+from vmmgr.hooks import load_plugins, named_folders, said, template_folders
+from vmmgr.plugins import find_drivers, problem_of
 from vmmgr.rendering import Renderer
 
 if TYPE_CHECKING:

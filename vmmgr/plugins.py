@@ -1,11 +1,10 @@
-"""What plugins offer beside vm-mgr's own: drivers, templates and checks. A broken plugin is reported and never fatal."""
+"""Finds drivers: the built-in ones, and those of installed plugins. A broken one is reported and never fatal."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 from dataclasses import astuple, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.drivers import builtin
@@ -108,43 +107,6 @@ def problem_of(offer: Offer, renderer: Renderer) -> str:
     except VmMgrError as error:
         return str(error)
     return ""
-
-
-def named_folders(
-    hook: str, plugins: Iterable[EntryPoint] | None = None
-) -> tuple[list[tuple[Path, str]], list[tuple[str, str]]]:
-    """Return the folders that plugins name in answer to a hook, each with its origin; and who answers amiss, with the reason.
-
-    Args:
-        hook: ``vmmgr_templates`` or ``vmmgr_checks``.
-        plugins: The entry points to look at; None for those of the group ``vmmgr``.
-    """
-    folders, problems = [], []
-    for plugin in load_plugins(plugins):
-        try:
-            named = [Path(folder) for answer in plugin.ask(hook) for folder in answer]
-            if missing := [folder for folder in named if not folder.is_dir()]:
-                raise ConfigurationError(f"{missing[0]}, which {hook} names, is no folder")
-            folders += [(folder, plugin.origin) for folder in named]
-        except FAULTS as error:
-            problems.append((plugin.origin, said(error)))
-    return folders, problems
-
-
-def template_folders() -> list[Path]:
-    """Return the folders of templates that plugins bring along."""
-    return [folder for folder, _origin in named_folders("vmmgr_templates")[0]]
-
-
-def check_folders(plugins: Iterable[EntryPoint] | None = None) -> tuple[list[Path], list[tuple[str, str]]]:
-    """Return the folders of checks that plugins bring along; and the plugins that are broken, each with the reason.
-
-    Args:
-        plugins: The entry points to look at; None for those of the group ``vmmgr``.
-    """
-    folders, problems = named_folders("vmmgr_checks", plugins)
-    broken = [(plugin.origin, plugin.problem) for plugin in load_plugins(plugins) if plugin.problem]
-    return [folder for folder, _origin in folders], broken + problems
 
 
 def _takes(method: Any, expected: inspect.Signature) -> bool:

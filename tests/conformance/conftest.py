@@ -10,8 +10,9 @@ import pytest
 
 from vmmgr.drivers import base
 from vmmgr.drivers.pacemaker.cib import Cib
+from vmmgr.hooks import template_folders
 from vmmgr.model import Lease
-from vmmgr.plugins import find_drivers, load_class, template_folders
+from vmmgr.plugins import find_drivers, load_class
 from vmmgr.rendering import Renderer
 
 if TYPE_CHECKING:

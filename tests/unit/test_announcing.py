@@ -179,6 +179,22 @@ def test_a_broken_plugin_is_told_and_left_out(install: Callable[..., None]) -> N
     assert len(two.told) == 2
 
 
+def test_templates_that_are_left_out_are_told(install: Callable[..., None]) -> None:
+    """What a plugin would have run otherwise is run as vm-mgr has it: that is a warning."""
+
+    class Lost:
+        @hookimpl
+        def vmmgr_templates(self) -> list[str]:
+            return ["/nowhere/templates"]
+
+    install(Lost())
+    said = Said()
+    with announced(START, said):  # type: ignore[arg-type]
+        pass
+    problem = "/nowhere/templates, which vmmgr_templates names, is no folder"
+    assert said == [(f"The templates of one are not used: {problem}.", True)]
+
+
 def test_every_exit_code_has_its_word() -> None:
     """The exit codes of all errors are those that plugins are told of."""
     classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, VmMgrError)]

@@ -12,10 +12,11 @@ import pytest
 
 from vmmgr import hooks, plugins
 from vmmgr.errors import ConfigurationError
+from vmmgr.hooks import check_folders
 from vmmgr.hookspecs import API, DriverSpec
 from vmmgr.operations.context import Context
 from vmmgr.parts import Part, parts
-from vmmgr.plugins import check_folders, find_drivers, load_class, problem_of, usable_driver
+from vmmgr.plugins import find_drivers, load_class, problem_of, usable_driver
 from vmmgr.rendering import Renderer, TemplateError
 from vmmgr.site.model import Site
 

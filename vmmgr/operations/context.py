@@ -40,7 +40,7 @@ class Context:
     @cached_property
     def renderer(self) -> Renderer:
         """The templates of the site, of plugins and of vm-mgr, in this order."""
-        from vmmgr.plugins import template_folders
+        from vmmgr.hooks import template_folders
         from vmmgr.rendering import Renderer
 
         own = [self.site.templates] if self.site.templates else []
