@@ -28,14 +28,14 @@ class Part:
         kind: That of a driver, or ``hook``, ``template`` or ``check``; None where a plugin cannot say what it has.
         name: Its name, one of its kind; None likewise.
         origin: ``built-in``, or the name and version of the distribution that it comes from.
-        program: What a node must have for a driver.
+        program: What a node must have for a driver; empty for everything else.
         problem: Why it cannot be used; empty if it can.
     """
 
     kind: str | None
     name: str | None
     origin: str
-    program: str | None = None
+    program: str = ""
     problem: str = ""
 
 
@@ -44,7 +44,7 @@ def parts() -> list[Part]:
     renderer = Renderer(template_folders())
     found = []
     for offer in find_drivers():
-        kind, name, program = (offer.spec.kind, offer.spec.name, offer.spec.program) if offer.spec else (None, None, None)
+        kind, name, program = (offer.spec.kind, offer.spec.name, offer.spec.program) if offer.spec else (None, None, "")
         found.append(Part(kind, name, offer.origin, program, problem_of(offer, renderer)))
     for plugin in load_plugins():
         found += [Part("hook", hook, plugin.origin) for hook in plugin.hooks if hook not in _OFFERS]
