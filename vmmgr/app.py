@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 # Each verb and the class that does it; nothing of it is imported before it is used.
 COMMANDS = {
     "add_colocation": "vmmgr.commands.colocation:AddColocation",
+    "add_pacemaker_remote": "vmmgr.commands.guestnode:AddPacemakerRemote",
+    "add_service": "vmmgr.commands.services:AddService",
     "check": "vmmgr.commands.check:Check",
     "clone": "vmmgr.commands.clone:Clone",
     "create": "vmmgr.commands.create:Create",
     "create_snapshot": "vmmgr.commands.snapshots:CreateSnapshot",
+    "deploy": "vmmgr.commands.deploy:Deploy",
     "disable": "vmmgr.commands.membership:Disable",
     "drivers": "vmmgr.commands.drivers:Drivers",
     "enable": "vmmgr.commands.membership:Enable",
@@ -33,17 +36,24 @@ COMMANDS = {
     "list": "vmmgr.commands.listing:List",
     "list_colocations": "vmmgr.commands.colocation:ListColocations",
     "list_metadata": "vmmgr.commands.metadata:ListMetadata",
+    "list_services": "vmmgr.commands.services:ListServices",
     "list_snapshots": "vmmgr.commands.snapshots:ListSnapshots",
     "purge": "vmmgr.commands.snapshots:Purge",
     "remove": "vmmgr.commands.removal:Remove",
     "remove_colocation": "vmmgr.commands.colocation:RemoveColocation",
+    "remove_pacemaker_remote": "vmmgr.commands.guestnode:RemovePacemakerRemote",
+    "remove_service": "vmmgr.commands.services:RemoveService",
     "remove_snapshot": "vmmgr.commands.snapshots:RemoveSnapshot",
     "repair": "vmmgr.commands.removal:Repair",
     "rollback": "vmmgr.commands.rollback:Rollback",
     "set_metadata": "vmmgr.commands.metadata:SetMetadata",
+    "show": "vmmgr.commands.show:ShowVm",
     "start": "vmmgr.commands.running:Start",
+    "start_service": "vmmgr.commands.services:StartService",
     "status": "vmmgr.commands.listing:Show",
     "stop": "vmmgr.commands.running:Stop",
+    "stop_service": "vmmgr.commands.services:StopService",
+    "undeploy": "vmmgr.commands.deploy:Undeploy",
 }
 
 

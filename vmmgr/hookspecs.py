@@ -20,7 +20,7 @@ API = 1
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 
-KINDS = ("cluster", "storage", "hypervisor")
+KINDS = ("cluster", "storage", "hypervisor", "guest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class DriverSpec:
     """A driver that a plugin offers; nothing of it is imported before it is used.
 
     Attributes:
-        kind: ``cluster``, ``storage`` or ``hypervisor``.
+        kind: ``cluster``, ``storage``, ``hypervisor`` or ``guest``.
         name: What a site's configuration calls it; one of its kind.
         target: Where the class is: ``package.module:Class``.
-        program: The program that a node must have for it; ``auto`` looks for that.
+        program: The program that a node, or a guest, must have for it; ``auto`` looks for that.
     """
 
     kind: str
@@ -48,7 +48,8 @@ class Operation:
         verb: The verb, ``create_snapshot`` for instance.
         vm: The VM that it is called for (``--name``); empty where it is for none.
         options: The other options of the verb by their long names with "_" for "-", also those that were not given; of such
-            values as JSON has. The values of metadata and the lines for the cluster's tool may hold secrets: they are ``***``.
+            values as JSON has. The values of metadata, of the parameters of a service's agent, and the lines for the cluster's
+            tool may hold secrets: they are ``***``.
         site: The name of the site.
         who: Who calls it: ``user@workstation``.
         dry_run: Whether nothing is to be changed.

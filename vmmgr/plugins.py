@@ -82,7 +82,12 @@ def load_class(spec: DriverSpec) -> type[Driver]:
         found: Any = getattr(importlib.import_module(module), name)
     except FAULTS as error:
         raise ConfigurationError(f"The driver {spec.name} cannot be loaded from {spec.target}: {said(error)}.") from error
-    wanted: Any = {"cluster": base.ClusterDriver, "storage": base.StorageDriver, "hypervisor": base.HypervisorDriver}[spec.kind]
+    wanted: Any = {
+        "cluster": base.ClusterDriver,
+        "storage": base.StorageDriver,
+        "hypervisor": base.HypervisorDriver,
+        "guest": base.GuestDriver,
+    }[spec.kind]
     if not (isinstance(found, type) and issubclass(found, wanted)):
         raise ConfigurationError(f"The driver {spec.name} ({spec.target}) is not a {wanted.__name__}.")
     if missing := sorted(getattr(found, "__abstractmethods__", ())):

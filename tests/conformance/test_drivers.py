@@ -100,7 +100,7 @@ def test_a_failure_names_host_and_command(subject: Any, code: int) -> None:
         with pytest.raises(CommandFailedError) as caught:
             command.parse(answer(command, code, stderr=b"first\n\nno space \xff left\n"))
         text = str(caught.value)
-        assert text.startswith(f"On hv1, `{command.argv[0]} "), method
+        assert text.startswith(f"On hv1, `{command.argv[0]}"), method
         assert f"failed with exit code {code}: first / no space \ufffd left" in text, method
 
 

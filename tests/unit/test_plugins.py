@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RENDERER = Renderer()
-BUILT_IN = [("cluster", "crmsh"), ("cluster", "pcs"), ("storage", "rbd"), ("hypervisor", "libvirt")]
+BUILT_IN = [
+    ("cluster", "crmsh"), ("cluster", "pcs"), ("storage", "rbd"), ("hypervisor", "libvirt"),
+    ("guest", "apt"), ("guest", "dnf"), ("guest", "zypper"),
+]  # fmt: skip
 
 HEAD = """
 from vmmgr.hookspecs import DriverSpec, hookimpl
@@ -71,10 +74,10 @@ def names(offers: list[plugins.Offer]) -> list[tuple[str, str] | None]:
 
 
 def test_the_built_in_drivers_are_whole() -> None:
-    """Without plugins there are four drivers, in the order in which auto tries them, and each can be used."""
+    """Without plugins there are seven drivers, in the order in which auto tries them, and each can be used."""
     offers = find_drivers(())
     assert names(offers) == BUILT_IN
-    assert [(offer.origin, problem_of(offer, RENDERER)) for offer in offers] == [("built-in", "")] * 4
+    assert [(offer.origin, problem_of(offer, RENDERER)) for offer in offers] == [("built-in", "")] * len(BUILT_IN)
 
 
 def test_a_plugins_driver_is_found_and_loaded(plug: Plug) -> None:
@@ -103,7 +106,7 @@ def test_nothing_of_a_driver_is_imported_before_it_is_used(plug: Plug, tmp_path:
         ("!x = (", "SyntaxError: "),
         ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
         ("return 3", "TypeError: "),
-        ("return ['text']", "ValueError: 'text' is not a DriverSpec of a known kind (cluster, storage, hypervisor)"),
+        ("return ['text']", "ValueError: 'text' is not a DriverSpec of a known kind (cluster, storage, hypervisor, guest)"),
         ("return [None]", "ValueError: None is not a DriverSpec"),
         ('return [DriverSpec("network", "x", "a:B", "x")]', "is not a DriverSpec of a known kind"),
         ('return [DriverSpec(["cluster"], "x", "a:B", "x")]', "is not a DriverSpec of a known kind"),
@@ -118,9 +121,9 @@ def test_a_broken_plugin_is_reported_and_harms_nobody(plug: Plug, body: str, pro
     good = plug(f"return [{GOOD}]", "good_plugin")
     offers = find_drivers([plug(body), good])
     assert names(offers) == [*BUILT_IN, None, ("cluster", "native")]
-    assert problem in offers[4].problem
-    assert offers[4].origin == "fake_plugin"
-    assert [problem_of(offer, RENDERER) for offer in (*offers[:4], offers[5])] == [""] * 5
+    assert problem in offers[len(BUILT_IN)].problem
+    assert offers[len(BUILT_IN)].origin == "fake_plugin"
+    assert [problem_of(offer, RENDERER) for offer in (*offers[: len(BUILT_IN)], offers[-1])] == [""] * (len(BUILT_IN) + 1)
 
 
 @pytest.mark.parametrize(
@@ -250,9 +253,9 @@ def test_everything_is_listed_with_where_it_comes_from(plug: Plug, tmp_path: Pat
     entries = [plug(text, name) for name in ("one_plugin", "two_plugin")]
     monkeypatch.setattr(hooks, "entry_points", lambda group: entries)
     found = parts()
-    assert [(part.kind, part.name) for part in found[:4]] == BUILT_IN
+    assert [(part.kind, part.name) for part in found[: len(BUILT_IN)]] == BUILT_IN
     taken = "the name is taken by the one of one_plugin"
-    assert [(part.kind, part.name, part.origin, part.problem.partition(" (")[0]) for part in found[4:]] == [
+    assert [(part.kind, part.name, part.origin, part.problem.partition(" (")[0]) for part in found[len(BUILT_IN) :]] == [
         ("hook", "vmmgr_before", "one_plugin", ""),
         ("hook", "vmmgr_before", "two_plugin", ""),
         ("template", "rbd/groups", "one_plugin", ""),
@@ -278,7 +281,7 @@ def test_the_first_of_a_name_stays(plug: Plug) -> None:
     again = plug('return [DriverSpec("cluster", "pcs", "a:B", "x"), DriverSpec("storage", "pcs", "a:B", "x")]')
     also = plug('return [DriverSpec("storage", "pcs", "c:D", "x")]', "other_plugin")
     offers = find_drivers([again, also])
-    assert [offer.problem for offer in offers[4:]] == [
+    assert [offer.problem for offer in offers[len(BUILT_IN) :]] == [
         "the name is taken by the one of built-in", "", "the name is taken by the one of fake_plugin",
     ]  # fmt: skip
 

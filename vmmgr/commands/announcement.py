@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
     from vmmgr.hookspecs import Operation
 
-# What may hold passwords: a VM's metadata, and what is handed on to the cluster's tool.
+# What may hold passwords: a VM's metadata, what is handed on to the cluster's tool, and the parameters of a service's agent.
 SECRET = ("metadata", "metadata_value", "add_cluster_cmd", "add_crm_config_cmd")
+PARAMETERS = ("ocf", "container")
 # What has a place of its own in an Operation, or says nothing.
 _OTHERS = ("help", "name", "dry_run")
 
@@ -35,16 +36,19 @@ def _options(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> Ite
         if action.nargs == 0:
             yield name, action.const in value if isinstance(value, list) else value == action.const
         else:
-            yield name, _plain(value, secret=name in SECRET)
+            yield name, _plain(name, value)
 
 
-def _plain(value: object, *, secret: bool) -> object:
-    """Return a value as JSON has it; of a secret list of pairs, the keys are left."""
-    if isinstance(value, list):
-        return [_plain(item, secret=secret) for item in value]
-    if isinstance(value, tuple):
-        key, *rest = value
-        return [key, *(_plain(item, secret=secret) for item in rest)]
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    return "***" if secret else str(value)
+def _plain(name: str, value: object) -> object:
+    """Return a value as JSON has it; of secret pairs, the keys are left."""
+    match value:
+        case list():
+            return [_plain(name, item) for item in value]
+        case (key, content):
+            return [key, _plain(name, content)]
+        case None | bool() | int() | float():
+            return value
+    text = str(value)
+    if name in PARAMETERS and "=" in text:
+        return f"{text.partition('=')[0]}=***"
+    return "***" if name in SECRET else text

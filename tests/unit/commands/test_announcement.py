@@ -10,7 +10,7 @@ import pytest
 
 from vmmgr import session
 from vmmgr.app import COMMANDS, VmMgr, main
-from vmmgr.commands.announcement import SECRET
+from vmmgr.commands.announcement import PARAMETERS, SECRET
 from vmmgr.commands.base import SiteCommand
 from vmmgr.errors import VmMgrError
 
@@ -21,20 +21,28 @@ XML = "<domain type='kvm'><name>x</name></domain>"
 # Each verb that changes something, with the options that it cannot do without.
 CHANGING = {
     "add_colocation": ("-n", "web", "db"),
+    "add_pacemaker_remote": ("-n", "web", "--remote_name", "web-guest", "--remote_address", "192.0.2.1"),
+    "add_service": ("-n", "web", "shop", "--systemd", "shop"),
     "clone": ("-n", "web", "--dst_name", "web2"),
     "create": ("-n", "web", "--xml", "{folder}/vm.xml", "--image", "{folder}/vm.raw", "--image-format", "raw"),
     "create_snapshot": ("-n", "web", "--snap_name", "s"),
+    "deploy": ("-n", "web"),
     "disable": ("-n", "web"),
     "enable": ("-n", "web"),
     "purge": ("-n", "web"),
     "remove": ("-n", "web"),
     "remove_colocation": ("--id", "c"),
+    "remove_pacemaker_remote": ("-n", "web"),
+    "remove_service": ("-n", "web", "shop"),
     "remove_snapshot": ("-n", "web", "--snap_name", "s"),
     "repair": ("-n", "web"),
     "rollback": ("-n", "web", "--snap_name", "s"),
     "set_metadata": ("-n", "web", "--metadata_name", "k", "--metadata_value", "v"),
     "start": ("-n", "web"),
+    "start_service": ("-n", "web", "shop"),
     "stop": ("-n", "web"),
+    "stop_service": ("-n", "web", "shop"),
+    "undeploy": ("-n", "web"),
 }
 
 
@@ -94,6 +102,9 @@ def test_nothing_that_may_be_secret_is_told(told: Any) -> None:
     assert options["metadata"] == [["user", "***"], ["pin", "***"]]
     assert options["pacemaker_meta"] == [["a", "b"]]
     assert options["add_cluster_cmd"] == options["add_crm_config_cmd"] == ["***"]
+    for option in ("--ocf", "--container"):
+        options = told("add_service", "-n", "web", "db", option, "pgsql", "password=s3cret=", "user=a").options
+        assert options[option[2:]] == ["pgsql", "password=***", "user=***"]
     options = told("set_metadata", "-n", "web", "--metadata_name", "k", "--metadata_value", "s3cret").options
     assert options == {"metadata_name": "k", "metadata_value": "***", "from_file": None, "unset": False}
 
@@ -106,4 +117,4 @@ def test_what_is_secret_is_there() -> None:
         command = app.command_manager.commands[verb].load()(app, None, cmd_name=verb)
         for action in command.get_parser(verb)._actions:
             names |= {text.lstrip("-").replace("-", "_") for text in action.option_strings}
-    assert set(SECRET) <= names
+    assert {*SECRET, *PARAMETERS} <= names

@@ -137,6 +137,16 @@ CASES += [
     (f"{verb}_colocation{kind}", "crm", fault) for verb in ("add", "remove") for kind in ("", " disabled") for fault in EVERY
 ]
 CASES += [
+    (name, "crm", fault) for name in ("add_service", "remove_service", "start_service", "stop_service") for fault in EVERY
+]
+CASES += [(f"{verb} services", "pcs", fault) for verb in ("disable", "enable", "remove") for fault in (KILL, FAIL_LATE)]
+CASES += [
+    (f"{verb}_pacemaker_remote{kind}", "crm", fault)
+    for verb in ("add", "remove")
+    for kind in ("", " disabled", " metadata")
+    for fault in EVERY
+]
+CASES += [
     (name, "crm", fault)
     for name in ("create disabled", "clone disabled", "enable metadata", "remove disabled")
     for fault in (KILL, LOST_LATE)
