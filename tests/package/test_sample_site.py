@@ -14,12 +14,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "etc/sample-site"
 ORIGIN = "sample-site 1.0"
-BUILT_IN = ["crmsh", "pcs", "rbd", "libvirt"]
+BUILT_IN = ["crmsh", "pcs", "rbd", "libvirt", "apt", "dnf", "zypper"]
 # All that the sample brings, as `vm-mgr drivers` tells it.
 PARTS = [
     ("cluster", "locked-crmsh"),
+    ("guest", "appliance"),
     ("hook", "vmmgr_after"),
     ("hook", "vmmgr_before"),
+    ("template", "appliance/install"),
+    ("template", "appliance/packages"),
+    ("template", "appliance/uninstall"),
     ("template", "locked-crmsh/define"),
     ("template", "locked-crmsh/delete"),
     ("template", "locked-crmsh/redefine"),
@@ -129,17 +133,21 @@ def test_driver_and_templates_take_effect(workstation: Workstation) -> None:
         "from vmmgr.operations.context import Context; from vmmgr.site.model import Site; import json\n"
         "context = Context(Site('plant', (), cluster_driver='locked-crmsh'), 'ann@desk')\n"
         "driver = context.cluster('hv1', frozenset({'crm'}))\n"
-        "print(json.dumps([driver.delete(['web']).argv, context.storage.create_image('a b', 1).argv]))"
+        "guest = context.guest(next(name for name, program in context.guest_programs.items() if program == 'pacemaker-remoted'))\n"
+        "commands = driver.delete(['web']), context.storage.create_image('a b', 1), guest.install('')\n"
+        "print(json.dumps([command.argv for command in commands]))"
     )
-    delete, create = json.loads(workstation.run("python", "-c", code).stdout)
+    delete, create, install = json.loads(workstation.run("python", "-c", code).stdout)
     assert delete == ["flock", "--timeout=30", "/run/lock/site-scripts.lock", "crm", "--force", "configure", "delete", "web"]
     assert create == ["rbd", "create", "--object-size=8M", "--pool=rbd", "--image=a b", "--size=1B"]
+    assert install == ["true"]
 
 
-def test_the_driver_conforms(workstation: Workstation) -> None:
+@pytest.mark.parametrize("driver", ["cluster-locked-crmsh", "guest-appliance"])
+def test_the_drivers_conform(workstation: Workstation, driver: str) -> None:
     """The suite that holds vm-mgr's own drivers to the rules holds that of an installed plugin to them, too."""
     suite = ROOT / "tests/conformance/test_drivers.py"
-    answer = workstation.run("pytest", "-q", "-p", "no:cacheprovider", "-k", "cluster-locked-crmsh", suite)
+    answer = workstation.run("pytest", "-q", "-p", "no:cacheprovider", "-k", driver, suite)
     assert answer.returncode == 0, answer.stdout
     assert " passed" in answer.stdout
 

@@ -16,13 +16,16 @@ HERE = Path(__file__).parent
 
 @hookimpl
 def vmmgr_drivers() -> list[DriverSpec]:
-    """Offer the driver. It needs what crmsh needs: with ``auto``, crmsh itself comes first."""
-    return [DriverSpec("cluster", "locked-crmsh", "sample_site.cluster:LockedCrmsh", "crm")]
+    """Offer the drivers. For clusters, crmsh itself comes first with ``auto``; for guests, whatever has apt, dnf or zypper."""
+    return [
+        DriverSpec("cluster", "locked-crmsh", "sample_site.cluster:LockedCrmsh", "crm"),
+        DriverSpec("guest", "appliance", "sample_site.guest:Appliance", "pacemaker-remoted"),
+    ]
 
 
 @hookimpl
 def vmmgr_templates() -> list[str]:
-    """Name the folder of the driver's templates, and of the one that replaces a template of vm-mgr."""
+    """Name the folder of the drivers' templates, and of the one that replaces a template of vm-mgr."""
     return [str(HERE / "templates")]
 
 
