@@ -13,6 +13,7 @@ from vmmgr.drivers import base
 from vmmgr.drivers.guest import survey
 from vmmgr.drivers.pacemaker.authkey import Authkey
 from vmmgr.drivers.pacemaker.cib import Cib
+from vmmgr.hooks import template_folders
 from vmmgr.model import Lease
 from vmmgr.plugins import find_drivers, load_class
 from vmmgr.rendering import Renderer
@@ -120,13 +121,13 @@ def beside_drivers(renderer: Renderer) -> list[Command[Any]]:
 @pytest.fixture(scope="session", params=specs(), ids=lambda spec: f"{spec.kind}-{spec.name}")
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each registered driver in turn."""
-    return Subject(request.param, RecordingRenderer())
+    return Subject(request.param, RecordingRenderer(template_folders()))
 
 
 @pytest.fixture(scope="session")
 def used_templates() -> frozenset[str]:
     """The templates that the drivers' methods render."""
-    renderer = RecordingRenderer()
+    renderer = RecordingRenderer(template_folders())
     for spec in specs():
         subject = Subject(spec, renderer)
         for method in subject.methods:
@@ -139,4 +140,4 @@ def used_templates() -> frozenset[str]:
 @pytest.fixture(scope="session")
 def subject_of() -> Any:
     """Return a function that makes one driver by its name."""
-    return lambda name: next(Subject(spec, RecordingRenderer()) for spec in specs() if spec.name == name)
+    return lambda name: next(Subject(spec, RecordingRenderer(template_folders())) for spec in specs() if spec.name == name)

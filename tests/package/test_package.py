@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Build an sdist, and a wheel out of that sdist."""
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True, capture_output=True)
-    return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
-
-
-@pytest.fixture(scope="module")
-def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel into an empty environment and return the folder of its programs."""
-    folder = tmp_path_factory.mktemp("clean")
-    venv.create(folder, with_pip=True)
-    pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", built[0]]
-    subprocess.run(pip, check=True)
-    return folder / "bin"
 
 
 def test_wheel_and_sdist_hold_templates_and_drivers(built: tuple[Path, Path]) -> None:
@@ -51,7 +31,8 @@ def test_installed_program_runs_from_anywhere(installed: Path) -> None:
     assert version.stdout.startswith("vm-mgr ")
     drivers = [installed / "vm-mgr", "drivers", "-f", "value", "-c", "Name", "-c", "State"]
     listed = subprocess.run(drivers, cwd="/", check=True, capture_output=True, text=True)
-    assert listed.stdout.split() == ["crmsh", "usable", "pcs", "usable", "rbd", "usable", "libvirt", "usable"]
+    names = ["crmsh", "pcs", "rbd", "libvirt", "apt", "dnf", "zypper"]
+    assert listed.stdout.split("\n") == [*(f"{name} usable" for name in names), ""]
 
 
 def test_checks_are_installed(installed: Path) -> None:

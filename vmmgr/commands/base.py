@@ -16,6 +16,7 @@ from vmmgr.text import one_line, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vmmgr.hookspecs import Operation
     from vmmgr.model import VmState
     from vmmgr.operations.context import Context
     from vmmgr.operations.steps import Steps
@@ -59,6 +60,7 @@ class SiteMixin(StrictMixin):
     app: Any
     app_args: Any
     dry_run = False
+    announce: Operation | None = None
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the options that choose the site, as they stand before the command too."""
@@ -85,6 +87,7 @@ class SiteMixin(StrictMixin):
             **self.chosen(),
             quiet=self.app_args.verbose_level == 0,
             preview=(lambda text: print(printable(text), file=self.app.stdout)) if self.dry_run else None,
+            announce=self.announce,
         )
 
     def chosen(self) -> dict[str, Any]:
@@ -116,11 +119,18 @@ class SiteCommand(SiteMixin, Command):  # type: ignore[misc]
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add ``--dry-run``."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
+        self.parser = super().get_parser(prog_name)
+        self.parser.add_argument(
             "--dry-run", action="store_true", help="change nothing; check everything, and print what would be run and changed"
         )
-        return parser
+        return self.parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command; plugins are told of it."""
+        from vmmgr.commands.announcement import describe
+
+        self.announce = describe(self.cmd_name or "", self.parser, parsed_args)
+        return super().run(parsed_args)
 
 
 class SiteLister(SiteMixin, Lister):  # type: ignore[misc]

@@ -352,7 +352,7 @@ def test_the_site_is_chosen_before_or_after_the_command(
     site_name, inventories, config = chosen
     assert site.options == {
         "site": site_name, "inventories": [Path(name) for name in inventories], "config": Path(config) if config else None, "quiet": False,
-        "preview": None,
+        "preview": None, "announce": None,
     }  # fmt: skip
 
 
