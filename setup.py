@@ -25,7 +25,8 @@ setup(
     package_data={
         "vmmgr": ["py.typed"],
         "vmmgr.templates": ["*/*.j2"],
-        "vmmgr.etc": ["*.yaml", "*.bash"],
+        "vmmgr.etc": ["*.yaml", "completion/*"],
+        "vmmgr.topics": ["*.rst"],
     },
     install_requires=[
         "cliff>=4.9",

@@ -33,6 +33,7 @@ def run_on_site(
     Raises:
         VmMgrError: The site cannot be chosen or reached, or the operation failed.
     """
+    from vmmgr.names import Names
     from vmmgr.operations.context import Context
     from vmmgr.operations.reporting import TerminalReporter
     from vmmgr.operations.runner import Runner
@@ -47,6 +48,7 @@ def run_on_site(
     settings = Settings(known_hosts=chosen.known_hosts, connect_timeout=chosen.connect_timeout)
     with Remote(chosen.machines, settings, sudo_password=password) as remote:
         context = Context(chosen, who(), approach=lambda: remote.approach(chosen.control_candidates[0]))
+        Names(site, inventories, config, os.environ).keep("hypervisors", [machine.name for machine in chosen.hypervisors])
         if preview is None:
             return Runner(chosen, remote, reporter).run(operation(context))
         from vmmgr.operations.dryrun import DryRunner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
 from functools import cache
@@ -14,6 +13,7 @@ import pytest
 from vmmgr.app import COMMANDS, VmMgr
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
@@ -71,10 +71,7 @@ def spellings(parser: argparse.ArgumentParser) -> Iterator[frozenset[str]]:
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of every verb."""
     app = VmMgr()
-    app.options = argparse.Namespace(verbose_level=1)
-    return {
-        name: app.command_manager.commands[name].load()(app, app.options, cmd_name=name).get_parser(name) for name in COMMANDS
-    }
+    return {name: app.parser_of(name) for name in COMMANDS}
 
 
 def documented(*sections: str) -> dict[str, Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vmmgr.model import VmState
+    from vmmgr.names import Names
     from vmmgr.operations.context import Context
     from vmmgr.operations.steps import Steps
 
@@ -80,15 +82,27 @@ class SiteMixin(StrictMixin):
         """Run an operation on the site that the global options choose; with --dry-run, print what it would change."""
         from vmmgr.session import run_on_site
 
-        options = vars(self.app_args)
         return run_on_site(
             operation,
-            site=options.get("site"),
-            inventories=[Path(name) for name in options.get("inventory") or ()],
-            config=Path(options["config"]) if "config" in options else None,
-            quiet=options["verbose_level"] == 0,
+            **self.chosen(),
+            quiet=self.app_args.verbose_level == 0,
             preview=(lambda text: print(printable(text), file=self.app.stdout)) if self.dry_run else None,
         )
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what the command line says of the site: ``site``, ``inventories`` and ``config``."""
+        options = vars(self.app_args)
+        return {
+            "site": options.get("site"),
+            "inventories": [Path(name) for name in options.get("inventory") or ()],
+            "config": Path(options["config"]) if "config" in options else None,
+        }
+
+    def names(self) -> Names:
+        """Return where the names of the site are kept for the shell's completion."""
+        from vmmgr.names import Names
+
+        return Names(**self.chosen(), environ=os.environ)
 
     def say(self, text: str) -> None:
         """Print a sentence, unless -q; with --dry-run it is marked as what would be said in the end."""
