@@ -12,6 +12,8 @@ from setuptools import find_packages, setup
 # Reads qcow2 on a workstation that has no qemu-img; an extra, for its licence is the AGPL. zstd is what qcow2 files and
 # slow links are compressed with; Python has it from 3.14 on.
 QCOW2 = ["dissect.hypervisor>=3.21", "backports.zstd; python_version < '3.14'"]
+# Made by script/docs; a checkout has none before that.
+MAN_PAGE = "build/docs/man/vm-mgr.1"
 
 setup(
     name="vm-mgr",
@@ -28,11 +30,14 @@ setup(
         "vmmgr.etc": ["*.yaml", "completion/*"],
         "vmmgr.topics": ["*.rst"],
     },
+    data_files=[("share/man/man1", [MAN_PAGE])] if Path(MAN_PAGE).exists() else [],
+    # tests/package tries the program with exactly these versions. jinja2 before 3.1.6 lets an expression out of its sandbox,
+    # paramiko before 3.5 lacks the fastest ciphers.
     install_requires=[
         "cliff>=4.9",
         "fabric>=3.2",
-        "jinja2>=3.1",
-        "paramiko>=3.4",
+        "jinja2>=3.1.6",
+        "paramiko>=3.5",
         "pluggy>=1.3",
         "pyyaml>=6.0",
         "rich>=13.0",
@@ -47,6 +52,7 @@ setup(
             "types-paramiko",
             *QCOW2,
             "build",
+            "sphinx>=7.4",
         ],
     },
     entry_points={"console_scripts": ["vm-mgr = vmmgr.__main__:main"]},

@@ -142,7 +142,7 @@ ZSH = """
 zmodload zsh/zpty
 zpty shell zsh -f -i
 say() {{ zpty -w shell "$1"; }}
-say 'autoload -U compinit; compinit -u -d $TMPDIR/zcompdump; eval "$(vm-mgr completion zsh)"; PS1=ready'
+say 'autoload -U compinit; compinit -u -d $TMPDIR/zcompdump; eval "$(vm-mgr completion zsh)"; unsetopt listambiguous; PS1=ready'
 say 'echo be""gin'; zpty -r shell text '*begin*ready*'
 zpty -w -n shell $'vm-mgr {0}\\t\\C-uecho fin""ished\\n'
 zpty -r shell text '*finished*'; print -r -- "$text"
