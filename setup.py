@@ -13,7 +13,7 @@ from setuptools import find_packages, setup
 # slow links are compressed with; Python has it from 3.14 on.
 QCOW2 = ["dissect.hypervisor>=3.21", "backports.zstd; python_version < '3.14'"]
 # Made by script/docs; a checkout has none before that.
-MAN_PAGE = "build/docs/man/vm-mgr.1"
+MAN_PAGE = "docs/_build/man/vm-mgr.1"
 
 setup(
     name="vm-mgr",

@@ -12,7 +12,7 @@ copyright = author  # noqa: A001 - Sphinx calls it so
 version = release = installed("vm-mgr")
 
 extensions = ["parsers"]
-exclude_patterns = ["extensions"]
+exclude_patterns = ["extensions", "_build"]
 highlight_language = "none"
 html_theme = "alabaster"
 html_theme_options = {"page_width": "1100px", "description": "Highly available virtual machines, over SSH"}

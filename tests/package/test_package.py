@@ -48,12 +48,13 @@ def test_wheel_and_sdist_hold_templates_and_drivers(built: tuple[Path, Path]) ->
     """Everything stands under vmmgr/ in the wheel, and the sdist has real files where the checkout has links."""
     names = zipfile.ZipFile(built[0]).namelist()
     tops = {name.split("/")[0] for name in names}
-    assert tops == {"vmmgr", next(top for top in tops if top.endswith(".dist-info"))}
+    own = next(top for top in tops if top.endswith(".dist-info")).removesuffix(".dist-info")
+    assert tops == {"vmmgr", f"{own}.dist-info", f"{own}.data"}
+    assert [name for name in names if ".data/" in name] == [f"{own}.data/data/share/man/man1/vm-mgr.1"]
     for template in ROOT.glob("templates/*/*.j2"):
         assert f"vmmgr/templates/{template.parent.name}/{template.name}" in names
     assert "vmmgr/drivers/pacemaker/cib.py" in names
     assert "vmmgr/etc/vm-mgr.yaml" in names
-    assert any(name.endswith(".data/data/share/man/man1/vm-mgr.1") for name in names)
     for shell in ("bash", "fish", "zsh"):
         assert f"vmmgr/etc/completion/vm-mgr.{shell}" in names
     for topic in ROOT.glob("vmmgr/topics/*.rst"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import stat
@@ -10,13 +11,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from vmmgr import names
 from vmmgr.app import COMMANDS, VmMgr, main
 from vmmgr.completion import FILES, proposals
+from vmmgr.disks import VmSnapshot
+from vmmgr.model import Status, VmState
 from vmmgr.names import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = ["a b", "$(touch pwned)", "`touch pwned`", "a;reboot", "a\nb", "-rf", "*", "\x1b[2J", "a:b", "a@b", "~root", "ü"]
@@ -177,3 +184,34 @@ def test_real_shells(shell: str, line: str, there: set[str], not_there: set[str]
     assert there <= found, done.stdout
     assert not not_there & found, done.stdout
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    """Return a function that runs a command line on a site that gives this answer to whatever is asked."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+
+    def run(answer: object, *line: str) -> None:
+        monkeypatch.setattr("vmmgr.session.run_on_site", lambda *_, **__: answer)
+        assert main(line) == 0
+        assert capsys.readouterr().err == ""
+
+    return run
+
+
+@pytest.mark.usefixtures("seen")
+def test_names_are_kept_when_they_are_seen(answers: Callable[..., None]) -> None:
+    """``list`` knows all names, or some more with a pattern; ``status`` one, unless there is no such VM; ``list_snapshots`` a VM's."""
+    answers([VmState(name, Status.STARTED) for name in ("web", "new", "$(id)")], "list")
+    assert words("start", "-n", "") == ["web", "new"]
+    answers([VmState("db", Status.STOPPED)], "list", "-n", "d*")
+    assert words("start", "-n", "") == ["db", "new", "web"]
+    answers(VmState("gone", Status.UNDEFINED), "status", "-n", "gone")
+    answers(VmState("there", Status.DISABLED), "status", "-n", "there")
+    assert words("start", "-n", "") == ["db", "new", "there", "web"]
+    taken = [VmSnapshot(name, grouped=False, images={}) for name in ("s1", "s 2")]
+    answers([(snapshot, None) for snapshot in taken], "list_snapshots", "-n", "db")
+    assert words("remove_snapshot", "-n", "db", "--snap_name", "") == ["s1"]
+    answers([VmState("other", Status.STARTED)], "--site", "elsewhere", "list")
+    assert words("start", "-n", "") == ["db", "new", "there", "web"]
