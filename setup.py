@@ -39,6 +39,8 @@ setup(
         "jinja2>=3.1.6",
         "paramiko>=3.5",
         "pluggy>=1.3",
+        "pytest>=8.4",
+        "pytest-testinfra>=10.1",
         "pyyaml>=6.0",
         "rich>=13.0",
     ],
@@ -46,7 +48,7 @@ setup(
         "qcow2": QCOW2,
         "dev": [
             "mypy>=1.11",
-            "pytest>=8.0",
+            "pytest-xdist>=3.5",
             "ruff>=0.6",
             "types-PyYAML",
             "types-paramiko",
@@ -55,5 +57,5 @@ setup(
             "sphinx>=7.4",
         ],
     },
-    entry_points={"console_scripts": ["vm-mgr = vmmgr.__main__:main"]},
+    entry_points={"console_scripts": ["vm-mgr = vmmgr.__main__:main"], "pytest11": ["vmmgr = vmmgr.checks.options"]},
 )

@@ -300,5 +300,8 @@ class HypervisorDriver(Driver):
         """
 
     @abstractmethod
-    def release(self, vm: str, token: str) -> Command[Quiescence]:
-        """End what ``quiesce`` began [how the guest had held still up to now]; nothing happens where that has ended."""
+    def release(self, vm: str, token: str, *, strict: bool = False) -> Command[Quiescence]:
+        """End what ``quiesce`` began [how the guest had held still up to now]; nothing happens where that has ended.
+
+        A ``strict`` one then fails with a ``VmMgrError``, so that what comes after it in the same exec is not run.
+        """

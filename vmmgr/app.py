@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Each verb and the class that does it; nothing of it is imported before it is used.
 COMMANDS = {
     "add_colocation": "vmmgr.commands.colocation:AddColocation",
+    "check": "vmmgr.commands.check:Check",
     "clone": "vmmgr.commands.clone:Clone",
     "completion": "vmmgr.commands.completion:Completion",
     "create": "vmmgr.commands.create:Create",
@@ -98,18 +99,30 @@ def add_site_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the site; they may stand before the command or after it."""
     group = parser.add_argument_group("the site")
     group.add_argument(
-        "--site", default=argparse.SUPPRESS, metavar="NAME", help="of the configuration file; default: $VMMGR_SITE"
+        "--site",
+        type=filled,
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="of the configuration file; default: $VMMGR_SITE",
     )
     group.add_argument(
-        "--inventory", action="append", default=argparse.SUPPRESS, metavar="FILE",
+        "--inventory", action="append", type=filled, default=argparse.SUPPRESS, metavar="FILE",
         help="Ansible inventory of the site, may be repeated; default: $VMMGR_INVENTORY",
     )  # fmt: skip
     group.add_argument(
         "--config",
+        type=filled,
         default=argparse.SUPPRESS,
         metavar="FILE",
         help="configuration file; default: $VMMGR_CONFIG, or see the README",
     )
+
+
+def filled(text: str) -> str:
+    """Take any value from the command line but an empty one, which is what an unset variable of a script leaves."""
+    if not text:
+        raise argparse.ArgumentTypeError("the value is empty; fill it in, or leave the option out")
+    return text
 
 
 class VmMgr(App):
@@ -137,7 +150,7 @@ class VmMgr(App):
         """Add the options that choose the site."""
         parser = GlobalParser.adopt(super().build_option_parser(description, version, argparse_kwargs))
         add_site_options(parser)
-        parser.add_argument("-i", dest="inventory", action="append", metavar="FILE", help="short for --inventory")
+        parser.add_argument("-i", dest="inventory", action="append", type=filled, metavar="FILE", help="short for --inventory")
         parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND …")
         parser.epilog = f"`{self.NAME} help TOPIC` tells of {', '.join(TOPICS)}."
         return parser

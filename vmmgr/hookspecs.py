@@ -39,3 +39,9 @@ def vmmgr_drivers() -> list[DriverSpec]:
     Of two drivers of the same kind and name the first stays, built-in ones before others, and the other is reported.
     """
     raise NotImplementedError
+
+
+@hookspec
+def vmmgr_checks() -> list[str]:
+    """Return the folders that hold the checks of this plugin, for ``vm-mgr check``; see ``vmmgr.checks``."""
+    raise NotImplementedError

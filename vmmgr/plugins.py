@@ -1,4 +1,4 @@
-"""Finds drivers: the built-in ones, and those of installed plugins. A broken plugin is reported and never fatal."""
+"""Finds drivers, the built-in ones and those of installed plugins, and the plugins' checks. A broken plugin is reported and never fatal."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def find_drivers(plugins: Iterable[EntryPoint] | None = None) -> list[Offer]:
     """
     offers = [Offer(spec, "built-in") for spec in builtin.vmmgr_drivers()]
     for plugin in _installed(entry_points) if plugins is None else plugins:
-        origin = f"{plugin.dist.name} {plugin.dist.version}" if plugin.dist else plugin.value
+        origin = _origin(plugin)
         try:
             offers += [Offer(spec, origin) for spec in _specs_of(plugin)]
         except (Exception, SystemExit) as error:
@@ -107,19 +107,45 @@ def template_folders(specs: Iterable[DriverSpec]) -> list[Path]:
     return [Path(spec.templates) for spec in specs if spec.templates]
 
 
+def check_folders(plugins: Iterable[EntryPoint] | None = None) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Return the folders of checks that plugins bring along; and the plugins that are broken, each with the reason.
+
+    Args:
+        plugins: The entry points to look at; None for those of the group ``vmmgr``.
+    """
+    folders, problems = [], []
+    for plugin in _installed(entry_points) if plugins is None else plugins:
+        try:
+            named = [Path(folder) for answer in _manager(plugin).hook.vmmgr_checks() for folder in answer]
+            if missing := [folder for folder in named if not folder.is_dir()]:
+                raise ValueError(f"{missing[0]} is no folder")
+            folders += named
+        except (Exception, SystemExit) as error:
+            problems.append((_origin(plugin), f"{type(error).__name__}: {error}"))
+    return folders, problems
+
+
 @cache
 def _installed(search: Callable[..., Iterable[EntryPoint]]) -> tuple[EntryPoint, ...]:
     """Search the installed distributions once only: each search reads the list of every one of them."""
     return tuple(search(group=GROUP))
 
 
-def _specs_of(plugin: EntryPoint) -> list[DriverSpec]:
-    """Ask one plugin, in a manager of its own, so that nothing it does can harm the others."""
+def _origin(plugin: EntryPoint) -> str:
+    return f"{plugin.dist.name} {plugin.dist.version}" if plugin.dist else plugin.value
+
+
+def _manager(plugin: EntryPoint) -> pluggy.PluginManager:
+    """Return a manager for one plugin alone, so that nothing it does can harm the others."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(plugin.load(), name=plugin.name)
     manager.check_pending()
-    specs: list[Any] = [spec for answer in manager.hook.vmmgr_drivers() for spec in answer]
+    return manager
+
+
+def _specs_of(plugin: EntryPoint) -> list[DriverSpec]:
+    specs: list[Any] = [spec for answer in _manager(plugin).hook.vmmgr_drivers() for spec in answer]
     for spec in specs:
         if not isinstance(spec, DriverSpec) or spec.kind not in KINDS:
             raise ValueError(f"{spec!r} is not a DriverSpec of a known kind ({', '.join(KINDS)})")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from vmmgr.operations.context import Context
     from vmmgr.operations.steps import Steps
+    from vmmgr.remote import Remote
+    from vmmgr.site import Site
 
 T = TypeVar("T")
 
@@ -37,16 +39,10 @@ def run_on_site(
     from vmmgr.operations.context import Context
     from vmmgr.operations.reporting import TerminalReporter
     from vmmgr.operations.runner import Runner
-    from vmmgr.remote import Remote, Settings
-    from vmmgr.site import load_site
 
-    chosen = load_site(site=site, inventories=inventories, config=config, environ=os.environ)
+    chosen = choose_site(site=site, inventories=inventories, config=config)
     reporter = TerminalReporter(quiet=quiet)
-    for warning in chosen.warnings:
-        reporter.say(warning, warning=True)
-    password = getpass.getpass(f"Password for sudo on the machines of {chosen.name}: ") if chosen.sudo == "password" else None
-    settings = Settings(known_hosts=chosen.known_hosts, connect_timeout=chosen.connect_timeout)
-    with Remote(chosen.machines, settings, sudo_password=password) as remote:
+    with reach(chosen) as remote:
         context = Context(chosen, who(), approach=lambda: remote.approach(chosen.control_candidates[0]))
         Names(site, inventories, config, os.environ).keep("hypervisors", [machine.name for machine in chosen.hypervisors])
         if preview is None:
@@ -62,6 +58,30 @@ def run_on_site(
             raise
         preview(rehearsal.text(context.generated))
         return value
+
+
+def choose_site(*, site: str | None, inventories: Sequence[Path], config: Path | None) -> Site:
+    """Return the site that these options, the environment and the configuration choose, and tell its warnings.
+
+    Raises:
+        ConfigurationError: Nothing says which site is meant, or the configuration or inventory cannot be used.
+    """
+    from vmmgr.operations.reporting import TerminalReporter
+    from vmmgr.site import load_site
+
+    chosen = load_site(site=site, inventories=inventories, config=config, environ=os.environ)
+    for warning in chosen.warnings:
+        TerminalReporter().say(warning, warning=True)
+    return chosen
+
+
+def reach(site: Site) -> Remote:
+    """Return the connections to the machines of a site, none of them open yet; ask for sudo's password where it is wanted."""
+    from vmmgr.remote import Remote, Settings
+
+    password = getpass.getpass(f"Password for sudo on the machines of {site.name}: ") if site.sudo == "password" else None
+    settings = Settings(known_hosts=site.known_hosts, connect_timeout=site.connect_timeout)
+    return Remote(site.machines, settings, sudo_password=password)
 
 
 def who() -> str:

@@ -36,7 +36,7 @@ ARGUMENTS: dict[str, Any] = {
     "lines": (("location", "near", "vm1", "100:", "hv 1"), ("show",)),
     "vm": "vm1", "key": "target-role", "value": "Stopped", "image": "system_vm1", "group": "vm1", "snapshot": "before",
     "destination": "system_vm2", "keys": ("note", "-rf"), "usage": True, "images": ("system_vm1", "data_vm1_0"), "known": ("10.0.0.1:0/2",),
-    "token": "abcd", "freeze": True, "pause": True,
+    "token": "abcd", "freeze": True, "pause": True, "strict": True,
     "size": 1 << 30, "compression": "none", "file": "/etc/pacemaker/vm1.xml", "timeout": 30.0,
 }  # fmt: skip
 

@@ -75,6 +75,17 @@ def test_installed_program_runs_from_anywhere(installed: Path) -> None:
     assert listed.stdout.split() == ["crmsh", "usable", "pcs", "usable", "rbd", "usable", "libvirt", "usable"]
 
 
+def test_checks_are_installed(installed: Path) -> None:
+    """The packaged checks are found by the program and by a plain pytest, in a folder that is nobody's."""
+    listed = [installed / "vm-mgr", "check", "--list", "-f", "value", "-c", "Code"]
+    codes = subprocess.run(listed, cwd="/", check=True, capture_output=True, text=True).stdout.split()
+    assert "hosts-answer" in codes
+    shown = subprocess.run(
+        [installed / "python", "-m", "pytest", "--help"], cwd="/", check=True, capture_output=True, text=True
+    )
+    assert "--vmmgr-site" in shown.stdout
+
+
 @pytest.mark.parametrize("name", ["drivers", "templates", "etc", "tests"])
 def test_no_common_name_becomes_importable(installed: Path, name: str) -> None:
     """The folders of the source tree are no packages of their own once installed."""

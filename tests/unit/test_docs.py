@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
-BEFORE, ALL, PRINTING = (
+BEFORE, ALL, PRINTING, AGAIN = (
     "Before the verb",
     "Options of all verbs",
     "Options of verbs that print a table or one thing",
+    "The same again",
 )
 
 
@@ -86,9 +87,9 @@ def documented(*sections: str) -> dict[str, Row]:
 
 
 def test_every_verb_has_its_section() -> None:
-    """The sections after the first three are the verbs, in alphabetical order, each beginning with the verb itself."""
+    """The sections after the first four are the verbs, in alphabetical order, each beginning with the verb itself."""
     sections = list(dict.fromkeys(row.section for row in rows("verbs.rst")))
-    assert sections == [BEFORE, ALL, PRINTING, *sorted(COMMANDS)]
+    assert sections == [BEFORE, ALL, PRINTING, AGAIN, *sorted(COMMANDS)]
     for verb in COMMANDS:
         assert next(row for row in rows("verbs.rst") if row.section == verb).words == {verb}
 
@@ -116,6 +117,8 @@ def test_nothing_is_documented_that_is_not_there() -> None:
             there = {row.section}.union(*spellings(parsers()[row.section]))
         elif row.section == BEFORE:
             there = set().union(*spellings(VmMgr().parser))
+        elif row.section == AGAIN:
+            there = set(COMMANDS)
         else:
             there = set(of_all)
         assert row.words <= there, f"{row.section} has no {', '.join(sorted(row.words - there))}"
@@ -139,6 +142,28 @@ def test_tests_use_what_they_are_named_for() -> None:
         options = [word for word in row.words if word.startswith("-")]
         if options and not row.words & {"--help", "--version"}:
             assert any(f'"{word}"' in text for word in options), f"no test named for {sorted(options)} of {row.section} uses it"
+
+
+def test_every_check_is_documented() -> None:
+    """docs/checks.rst has all packaged checks, with the program's own words, and how each was broken in the lab."""
+    from vmmgr.checks.running import known_checks
+
+    lines = [line for line in (ROOT / "docs/checks.rst").read_text(encoding="utf-8").splitlines() if line.startswith("   ``")]
+    told = {code.strip(" `"): rest for code, *rest in (line.split(" | ") for line in lines)}
+    checks = known_checks(None)
+    assert sorted(told) == sorted(known.code for known in checks)
+    for known in checks:
+        *words, how = told[known.code]
+        assert [text.replace("``", "`").replace("HOST", "{host}") for text in words] == [known.what, known.why, known.remedy]
+        assert how
+
+
+def test_every_check_was_broken_in_the_lab() -> None:
+    """The scenario breaks something for each packaged check."""
+    from vmmgr.checks.running import known_checks
+
+    text = (TESTS / "scenarios/test_check.py").read_text(encoding="utf-8")
+    assert not [known.code for known in known_checks(None) if f'"{known.code}"' not in text]
 
 
 def test_every_defect_is_there() -> None:

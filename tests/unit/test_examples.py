@@ -19,6 +19,7 @@ TEXTS = sorted({ROOT / "README.rst", *ROOT.glob("docs/*.rst"), *ROOT.glob("vmmgr
 FOREIGN = {
     "README.rst": {"--down"},
     "docs/from-ansible.rst": {"--check"},
+    "docs/checks.rst": {"--fencing", "--vmmgr-config", "--vmmgr-host", "--vmmgr-ignore", "--vmmgr-inventory"},
 }
 
 

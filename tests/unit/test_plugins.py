@@ -13,7 +13,7 @@ import pytest
 from vmmgr import plugins
 from vmmgr.errors import ConfigurationError
 from vmmgr.hookspecs import DriverSpec
-from vmmgr.plugins import find_drivers, load_class, problem_of, template_folders, usable_driver
+from vmmgr.plugins import check_folders, find_drivers, load_class, problem_of, template_folders, usable_driver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,6 +188,26 @@ def test_an_installed_plugin_is_found_by_the_program(plug: Plug, tmp_path: Path)
     assert ",,,bad-dist 1.2,broken,RuntimeError: broken" in rows
     assert "cluster,crmsh,crm,built-in,usable," in rows
     assert answer.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("return ['{folder}']", ""),
+        ("return ['{folder}/nowhere']", "ValueError: {folder}/nowhere is no folder"),
+        ("return [None]", "TypeError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_folders_of_checks(plug: Plug, tmp_path: Path, body: str, problem: str) -> None:
+    """A plugin's folders are found; one that is broken is told with the reason, and harms nobody."""
+    module = f"!from vmmgr.hookspecs import hookimpl\n@hookimpl\ndef vmmgr_checks():\n    {body}"
+    wrong = plug(module.replace("{folder}", str(tmp_path)), "checking")
+    right = plug(f"!from vmmgr.hookspecs import hookimpl\n@hookimpl\ndef vmmgr_checks(): return ['{tmp_path}']", "other")
+    found, problems = check_folders([wrong, right, plug(f"return [{GOOD}]", "drivers_only")])
+    assert found == [tmp_path] * (1 if problem else 2)
+    assert [origin for origin, _ in problems] == ["checking"] * bool(problem)
+    assert all(said.startswith(problem.replace("{folder}", str(tmp_path))) for _, said in problems)
 
 
 def test_specs_cannot_be_changed() -> None:

@@ -156,6 +156,25 @@ def add_waiting(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add ``--force`` of the verbs that make a VM."""
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace a VM of that name, once the new one is ready; it comes back if that does not run",
+    )
+
+
+def check_force(options: argparse.Namespace) -> None:
+    """Refuse not to wait for a VM that is to replace another one.
+
+    Raises:
+        UsageError: It says why.
+    """
+    if options.force and not options.wait:
+        raise UsageError("--force waits until the new VM runs, for only then the old one goes; leave out --no-wait.")
+
+
 def seconds(text: str) -> float:
     """Read a positive number of seconds from the command line."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vmmgr.app import filled
 from vmmgr.commands.base import COLUMNS, SiteLister, SiteShow, add_name, row
 from vmmgr.model import Status
 
@@ -18,7 +19,11 @@ class List(SiteLister):
         """Add the filter."""
         parser = super().get_parser(prog_name)
         parser.add_argument(
-            "-n", "--name", metavar="PATTERN", help="only VMs of this name; * and ? stand for any text and character"
+            "-n",
+            "--name",
+            type=filled,
+            metavar="PATTERN",
+            help="only VMs of this name; * and ? stand for any text and character",
         )
         return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,8 @@ from fakeremote import Fault, Killed
 from journeys import Journey, Outcome, journey
 from workbench import Bench
 
+from vmmgr.app import COMMANDS
+from vmmgr.commands.base import SiteCommand
 from vmmgr.errors import RefusedError
 from vmmgr.operations.listing import list_vms
 from vmmgr.operations.membership import disable, enable
@@ -139,6 +142,13 @@ CASES += [
     for fault in (KILL, LOST_LATE)
 ]
 CASES += [(name, "pcs", fault) for name in ("create", "clone", "disable", "enable", "remove") for fault in (KILL,)]
+
+
+def test_no_verb_is_left_out() -> None:
+    """Every verb that changes something is interrupted and killed below; what breaks a repair is in test_repair and test_rollback."""
+    changing = {name for name, target in COMMANDS.items() if issubclass(EntryPoint(name, target, "").load(), SiteCommand)}
+    for fault in (INTERRUPT, KILL):
+        assert {name.split()[0].removeprefix("un") for name, _, kind in CASES if kind == fault} == changing - {"repair"}
 
 
 READS = {
