@@ -41,7 +41,7 @@ def neutral(output: str) -> str:
     """Replace what is another each time: the host that Pacemaker chose, times, sizes, and the configuration's number and lines."""
     output = re.sub(r"^(done' sh \d+) \d+$", r"\1 42", output, flags=re.MULTILINE)
     output = re.sub(r"^@@ .* @@$", "@@ @@", output, flags=re.MULTILINE)
-    output = re.sub(r"\bhv\d\b", "hvN", output)
+    output = re.sub(r"\b\d{8}-\d{6}\b", "20260101-000000", re.sub(r"\bhv\d\b", "hvN", output))
     output = re.sub(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?", r"2026-01-01\g<1>00:00:00", output)
     return re.sub(r"\d+(\.\d+)? ([KMG]iB)", "1 MiB", output).rstrip("\n")
 
