@@ -33,9 +33,9 @@ class Names:
         """Find the file of a site by what chooses it; neither the configuration nor the inventory is read."""
         files = [str(Path.cwd() / path.expanduser()) for path in (*inventories, *([config] if config else ()))]
         chosen = json.dumps([site, files, *(environ.get(name) for name in _CHOOSING)])
-        base = Path(environ.get("XDG_CACHE_HOME", ""))
-        folder = (base if base.is_absolute() else Path("~/.cache").expanduser()) / "vm-mgr"
-        self._file = folder / f"{hashlib.sha256(chosen.encode(errors='surrogateescape')).hexdigest()[:16]}.json"
+        self._file = (
+            _cache_home(environ) / "vm-mgr" / f"{hashlib.sha256(chosen.encode(errors='surrogateescape')).hexdigest()[:16]}.json"
+        )
 
     def known(self, kind: str) -> list[str]:
         """Return the names of a kind that were seen lately and are harmless to a shell."""
@@ -64,3 +64,13 @@ class Names:
             found: Any = json.loads(stream.read(_LONGEST))
             return {str(kind): (float(since), [str(name) for name in names]) for kind, (since, names) in found.items()}
         return {}
+
+
+def _cache_home(environ: Mapping[str, str]) -> Path:
+    base = Path(environ.get("XDG_CACHE_HOME", ""))
+    if base.is_absolute():
+        return base
+    try:
+        return Path("~/.cache").expanduser()
+    except RuntimeError:  # a user without a home
+        return Path(os.devnull)  # nothing can be kept below it

@@ -116,9 +116,15 @@ def test_names_come_from_what_was_seen(seen: Names, monkeypatch: pytest.MonkeyPa
 
 def test_a_place_that_cannot_be_written_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names are a comfort: nothing fails for want of them."""
-    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
-    Names(None, [], None, os.environ).keep("vms", ["web"])
-    assert Names(None, [], None, os.environ).known("vms") == []
+
+    def no_home(_path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    for place in ("/dev/null", "", "relative"):
+        found = Names(None, [], None, {"XDG_CACHE_HOME": place})
+        found.keep("vms", ["web"])
+        assert found.known("vms") == []
 
 
 def test_sites_come_from_the_configuration(tmp_path: Path) -> None:
