@@ -38,7 +38,7 @@ setup(
         "fabric>=3.2",
         "jinja2>=3.1.6",
         "paramiko>=3.5",
-        "pluggy>=1.3",
+        "pluggy>=1.5",
         "pytest>=8.4",
         "pytest-testinfra>=10.1",
         "pyyaml>=6.0",

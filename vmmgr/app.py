@@ -114,7 +114,7 @@ def add_site_options(parser: argparse.ArgumentParser) -> None:
         type=filled,
         default=argparse.SUPPRESS,
         metavar="FILE",
-        help="configuration file; default: $VMMGR_CONFIG, or see the README",
+        help="configuration file; default: $VMMGR_CONFIG, or as `vm-mgr help site` tells",
     )
 
 
