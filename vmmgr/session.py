@@ -40,6 +40,7 @@ def run_on_site(
     Raises:
         VmMgrError: The site cannot be chosen or reached, a plugin refused the operation, or it failed.
     """
+    from vmmgr.names import Names
     from vmmgr.operations.context import Context
     from vmmgr.operations.reporting import TerminalReporter
     from vmmgr.operations.runner import Runner
@@ -53,6 +54,7 @@ def run_on_site(
             stack.enter_context(announced(replace(announce, site=chosen.name, who=who()), reporter))
         remote = stack.enter_context(reach(chosen))
         context = Context(chosen, who(), approach=lambda: remote.approach(chosen.control_candidates[0]))
+        Names(site, inventories, config, os.environ).keep("hypervisors", [machine.name for machine in chosen.hypervisors])
         if preview is None:
             return Runner(chosen, remote, reporter).run(operation(context))
         from vmmgr.operations.dryrun import DryRunner

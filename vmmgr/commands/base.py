@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from vmmgr.hookspecs import Operation
     from vmmgr.model import VmState
+    from vmmgr.names import Names
     from vmmgr.operations.context import Context
     from vmmgr.operations.steps import Steps
 
@@ -98,6 +100,12 @@ class SiteMixin(StrictMixin):
             "inventories": [Path(name) for name in options.get("inventory") or ()],
             "config": Path(options["config"]) if "config" in options else None,
         }
+
+    def names(self) -> Names:
+        """Return where the names of the site are kept for the shell's completion."""
+        from vmmgr.names import Names
+
+        return Names(**self.chosen(), environ=os.environ)
 
     def say(self, text: str) -> None:
         """Print a sentence, unless -q; with --dry-run it is marked as what would be said in the end."""
