@@ -29,8 +29,9 @@ done' sh {{{{ admin_epoch }}}} {{{{ epoch }}}}
 """
 # All that Ceph has of the VM and its clone, but for when it was made and how far a clone is copied.
 STORED = """for image in $(rbd ls | grep "$1"); do
-  echo "image $image"; rbd info "$image" | grep -e size -e features; rbd image-meta list "$image"
-  rbd --format=json snap ls --all "$image" | grep -o -e '"name":"[^"]*"' -e '"type":"[^"]*"' -e '"protected":"[^"]*"'; done
+  echo "image $image"; rbd info "$image" | grep -E "^.(size|features)"; rbd image-meta list "$image"
+  rbd --format=json snap ls --all "$image" | sed "s/}},{/}}\\n{/g" | grep -v '"type":"trash"' |
+    grep -o -e '"name":"[^"]*"' -e '"type":"[^"]*"' -e '"protected":"[^"]*"'; done
 for group in $(rbd group ls | grep "$1"); do echo "group $group"; rbd group image ls "$group"; rbd group snap ls "$group"; done
 for object in $(rados --pool=rbd ls | grep "^vm-mgr.*$1" | sort); do echo "object $object"
   case $object in vm-mgr.*) rados --pool=rbd get "$object" - ;; esac; done"""
