@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmmgr.app import filled
-from vmmgr.commands.base import SiteCommand, add_name, add_waiting
+from vmmgr.commands.base import SiteCommand, add_force, add_name, add_waiting, check_force
 
 if TYPE_CHECKING:
     from vmmgr.operations.definition import Settings
@@ -41,21 +41,19 @@ class Create(SiteCommand):
         parser.add_argument("--disk-bus", default="virtio", metavar="BUS", help="virtio (default), scsi, sata, usb or ide")
         parser.add_argument("--compress", action="store_true", help="compress the images on the way; for slow links")
         parser.add_argument("-p", "--progress", action="store_true", help="accepted and not needed: a terminal shows progress")
-        parser.add_argument("--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE")
+        parser.add_argument(
+            "--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE",
+            help="the user's own metadata",
+        )  # fmt: skip
         parser.add_argument("--disable", dest="enable", action="store_false", help="do not give it to the cluster yet")
         parser.add_argument("--nostart", dest="start", action="store_false", help="do not start it yet")
-        parser.add_argument(
-            "--force",
-            action="store_true",
-            help="replace a VM of that name, once the new one is ready; it comes back if that does not run",
-        )
+        add_force(parser)
         add_waiting(parser)
         add_settings(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Open the images, create the VM, say where it runs."""
-        from vmmgr.errors import UsageError
         from vmmgr.images import open_image
         from vmmgr.model import check_new_name
         from vmmgr.operations.create import CreateRequest, create
@@ -63,8 +61,7 @@ class Create(SiteCommand):
 
         options = parsed_args
         check_new_name(options.name)
-        if options.force and not options.wait:
-            raise UsageError("--force waits until the new VM runs, for only then the old one goes; leave out --no-wait.")
+        check_force(options)
         settings = settings_of(options)
         with ExitStack() as stack:
             files = [options.image, *options.additional_disk]

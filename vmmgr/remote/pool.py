@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from vmmgr.remote.batch import Line, Result
+    from vmmgr.remote.target import Way
 
 
 class Remote:
@@ -97,6 +98,17 @@ class Remote:
                 break
         late = {name: UnreachableError(f"{name} did not answer within {deadline:g} s.") for name in trying.values()}
         raise _none_reached(failures | late)
+
+    def join(self, ways: Sequence[Way]) -> str:
+        """Connect to a machine that is none of the site by the first way that works, and return the name that this way gives it.
+
+        Raises:
+            ConnectError: none works.
+        """
+        for way in ways:
+            relay = partial(self._hosts[way.through].open_relay, way.argv) if way.through else None
+            self._hosts[way.target.name] = Host(way.target, self._settings, None, relay)
+        return self.connect_first([way.target for way in ways])
 
     def run(self, host: str, lines: Sequence[Line], *, stop_on_failure: bool = False, together: bool = False) -> list[Result]:
         """Run commands on one machine, as root and in one exec, and return one result for each.

@@ -1,0 +1,36 @@
+"""Whether the hypervisors can connect to the remote daemon in a guest, which Pacemaker will do from the one that runs the VM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmmgr.drivers.libvirt.addresses import Reach
+from vmmgr.drivers.pacemaker.guestnode import PORT
+from vmmgr.errors import VmMgrError
+from vmmgr.operations.steps import ReadEach
+from vmmgr.operations.survey import is_on
+
+if TYPE_CHECKING:
+    from vmmgr.drivers.pacemaker.guestnode import GuestNode
+    from vmmgr.operations.context import Context
+    from vmmgr.operations.observation import View
+    from vmmgr.operations.steps import Steps
+
+
+def way_problems(context: Context, view: View, node: GuestNode) -> Steps[list[str]]:
+    """Return why a hypervisor that is on gets no connection; empty if all of them do."""
+    reach = context.hypervisor.reach(node.address, node.port or PORT)
+    hosts = [machine.name for machine in context.site.hypervisors if is_on(view, machine.name)]
+    answers = yield ReadEach(dict.fromkeys(hosts, (reach,)))
+    problems = [str(answer) for answer in answers.values() if isinstance(answer, VmMgrError)]
+    told = {host: answer[0] for host, answer in answers.items() if not isinstance(answer, VmMgrError)}
+    return problems + blocked_problems([host for host, found in told.items() if found is not Reach.OPEN], node)
+
+
+def blocked_problems(hosts: list[str], node: GuestNode) -> list[str]:
+    """Return the sentence that names the hypervisors that cannot reach a guest."""
+    if not hosts:
+        return []
+    where = f"{node.address} port {node.port or PORT}/tcp"
+    why = "Pacemaker connects from the hypervisor that the VM runs on, so open it there, in the guest and on the way between"
+    return [f"{where} cannot be reached from {', '.join(hosts)}. {why}."]
