@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 ROOT = Path(__file__).parents[3]
-ON_A_VM = [verb for verb in COMMANDS if verb not in ("help", "drivers", "check")]
+ON_A_VM = [verb for verb in COMMANDS if verb not in ("help", "drivers", "check", "completion")]
 READING = ("list", "status", "show", "list_colocations", "list_metadata", "get_metadata", "list_snapshots", "list_services")
 # These need a guest; tests/unit/operations/test_deploy.py repeats them.
 IN_A_GUEST = ("deploy", "undeploy")
