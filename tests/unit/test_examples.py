@@ -15,6 +15,8 @@ from vmmgr.topics import TOPICS
 ROOT = Path(__file__).parents[2]
 # vm-mgr.rst has its options from the parsers, and verbs.rst has a test of its own.
 TEXTS = sorted({ROOT / "README.rst", *ROOT.glob("docs/*.rst"), *ROOT.glob("vmmgr/topics/*.rst")} - {ROOT / "docs/verbs.rst"})
+# Pages whose sessions are run on the lab; that of deploy by test_deploy.py, for it needs a guest of its own.
+SESSIONS = (*PAGES, "docs/howto-deploy.rst")
 # Options of other programs, each for the pages that may name it.
 FOREIGN = {
     "README.rst": {"--down"},
@@ -58,7 +60,7 @@ def command_lines(page: Path) -> list[list[str]]:
 def test_examples_are_run_or_say_why_not(page: Path) -> None:
     """Each block of a page is a session that is run on the lab, a script that is, or has a comment with the reason."""
     for comment, block in blocks(page):
-        run = name_of(page) in PAGES and block.lstrip().startswith("$ ")
+        run = name_of(page) in SESSIONS and block.lstrip().startswith("$ ")
         assert run or re.match(r"(not run|run): .{5}", comment), f"{name_of(page)}: nothing runs {block!r}"
         assert run or "    $ vm-mgr" not in block or comment.startswith("not run"), block
 
