@@ -90,8 +90,8 @@ def value(action: argparse.Action) -> list[nodes.Node]:
     if not action.option_strings or action.nargs == 0:
         return []
     name = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
-    if isinstance(name, tuple):  # the names of several values
-        name = " ".join(name)
+    if isinstance(name, tuple):  # the names of several values; the man page's writer takes a blank for the end of one
+        name = "\N{NO-BREAK SPACE}".join(name)
     return [nodes.option_argument("", name + ("…" if action.nargs == "+" else ""), delimiter=" ")]
 
 
