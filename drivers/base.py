@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from vmmgr.command import Command
     from vmmgr.disks import Disks, Flattening
+    from vmmgr.drivers.guest.facts import Packages
+    from vmmgr.drivers.libvirt.addresses import Address, Reach
     from vmmgr.drivers.libvirt.host import Hypervisor
     from vmmgr.drivers.pacemaker.cib import Cib
     from vmmgr.model import Lease, Quiescence, Simulation
@@ -25,12 +27,24 @@ class Driver(ABC):
 
     Attributes:
         folder: The folder of the driver's templates.
+        templates: The names of those that it needs in a folder of its own; the others are in one that is named in the code.
     """
 
     folder: ClassVar[str]
+    templates: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
+
+    @classmethod
+    def check_templates(cls, renderer: Renderer) -> None:
+        """Make sure that there are the templates that are the driver's own.
+
+        Raises:
+            TemplateError: One is missing or cannot be read.
+        """
+        for name in cls.templates:
+            renderer.check(f"{cls.folder}/{name}")
 
 
 class ClusterDriver(Driver):
@@ -86,8 +100,9 @@ class ClusterDriver(Driver):
 
     @abstractmethod
     def redefine(self, document: str, ids: Sequence[str], lines: Sequence[Sequence[str]]) -> Command[None]:
-        """Delete the elements of these ids, add the document, run further commands of the site's tool, in one CIB change.
+        """Delete the elements of these ids, merge the document, run further commands of the site's tool, in one CIB change.
 
+        An element of the document that is there already, by its id, is changed: it gets what the document says of it besides.
         Each line has the words of one command, as they follow ``crm configure`` or ``pcs``; fail with ``LineRefusedError``, and
         without any change, when the tool refuses one.
         """
@@ -282,6 +297,10 @@ class HypervisorDriver(Driver):
         """Remove a file, if it is there."""
 
     @abstractmethod
+    def state(self, vm: str) -> Command[str]:
+        """Read what the hypervisor says of a domain: ``running``, ``paused``, ``in shutdown`` …; fail where it has none."""
+
+    @abstractmethod
     def destroy(self, vm: str) -> Command[None]:
         """Cut the power of a domain, if it runs here."""
 
@@ -305,3 +324,71 @@ class HypervisorDriver(Driver):
 
         A ``strict`` one then fails with a ``VmMgrError``, so that what comes after it in the same exec is not run.
         """
+
+    @abstractmethod
+    def addresses(self, vm: str) -> Command[tuple[Address, ...]]:
+        """Read the addresses of a domain that runs here, from its guest's agent, from DHCP leases and from the ARP table."""
+
+    @abstractmethod
+    def reach(self, address: str, port: int) -> Command[Reach]:
+        """Read what becomes of a TCP connection from this hypervisor to a guest."""
+
+    @abstractmethod
+    def relay(self, address: str, port: int) -> Command[None]:
+        """Read from a TCP port of a guest, and send there what comes on standard input, until either ends; root is not needed."""
+
+
+class GuestDriver(Driver):
+    """Installs Pacemaker's remote daemon in a guest, with the package manager that is there.
+
+    All of its commands run in the guest. What is installed is written down there, so that just that can be removed.
+
+    Attributes:
+        suffix: How the names of its packages' files end.
+    """
+
+    suffix: ClassVar[str]
+
+    @abstractmethod
+    def packages(self) -> Command[Packages]:
+        """Read which version of the remote daemon is installed, and which one could be."""
+
+    @abstractmethod
+    def make_folder(self, folder: str) -> Command[None]:
+        """Make a folder for packages; fail if it is there."""
+
+    @abstractmethod
+    def receive(self, folder: str) -> Command[None]:
+        """Unpack the tar archive on standard input into a folder."""
+
+    @abstractmethod
+    def remove_folder(self, folder: str) -> Command[None]:
+        """Remove a folder with all that is in it, if it is there."""
+
+    @abstractmethod
+    def install(self, folder: str) -> Command[tuple[str, ...]]:
+        """Install the remote daemon and resource agents, from the files in a folder or where that is empty from the guest's sources.
+
+        Returns:
+            The names of the packages that were installed; they are written down in the guest as well.
+        """
+
+    @abstractmethod
+    def uninstall(self) -> Command[str]:
+        """Remove what ``install`` installed, unless other packages need it by now [why it stays; mostly empty]."""
+
+    @abstractmethod
+    def start(self, port: int) -> Command[None]:
+        """Start the remote daemon on a TCP port, now and with every boot; one that runs is started anew."""
+
+    @abstractmethod
+    def stop(self) -> Command[None]:
+        """Stop the remote daemon, now and for every boot; nothing happens where there is none."""
+
+    @abstractmethod
+    def open_port(self, port: int) -> Command[None]:
+        """Open a TCP port in the guest's firewall, now and with every boot."""
+
+    @abstractmethod
+    def close_port(self, port: int) -> Command[None]:
+        """Close a TCP port in the guest's firewall, now and with every boot."""

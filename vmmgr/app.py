@@ -14,6 +14,7 @@ from cliff.commandmanager import CommandManager
 
 from vmmgr.errors import VmMgrError
 from vmmgr.text import printable
+from vmmgr.topics import TOPICS, topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
 # Each verb and the class that does it; nothing of it is imported before it is used.
 COMMANDS = {
     "add_colocation": "vmmgr.commands.colocation:AddColocation",
+    "add_pacemaker_remote": "vmmgr.commands.guestnode:AddPacemakerRemote",
+    "add_service": "vmmgr.commands.services:AddService",
     "check": "vmmgr.commands.check:Check",
     "clone": "vmmgr.commands.clone:Clone",
+    "completion": "vmmgr.commands.completion:Completion",
     "create": "vmmgr.commands.create:Create",
     "create_snapshot": "vmmgr.commands.snapshots:CreateSnapshot",
+    "deploy": "vmmgr.commands.deploy:Deploy",
     "disable": "vmmgr.commands.membership:Disable",
     "drivers": "vmmgr.commands.drivers:Drivers",
     "enable": "vmmgr.commands.membership:Enable",
@@ -33,17 +38,24 @@ COMMANDS = {
     "list": "vmmgr.commands.listing:List",
     "list_colocations": "vmmgr.commands.colocation:ListColocations",
     "list_metadata": "vmmgr.commands.metadata:ListMetadata",
+    "list_services": "vmmgr.commands.services:ListServices",
     "list_snapshots": "vmmgr.commands.snapshots:ListSnapshots",
     "purge": "vmmgr.commands.snapshots:Purge",
     "remove": "vmmgr.commands.removal:Remove",
     "remove_colocation": "vmmgr.commands.colocation:RemoveColocation",
+    "remove_pacemaker_remote": "vmmgr.commands.guestnode:RemovePacemakerRemote",
+    "remove_service": "vmmgr.commands.services:RemoveService",
     "remove_snapshot": "vmmgr.commands.snapshots:RemoveSnapshot",
     "repair": "vmmgr.commands.removal:Repair",
     "rollback": "vmmgr.commands.rollback:Rollback",
     "set_metadata": "vmmgr.commands.metadata:SetMetadata",
+    "show": "vmmgr.commands.show:ShowVm",
     "start": "vmmgr.commands.running:Start",
+    "start_service": "vmmgr.commands.services:StartService",
     "status": "vmmgr.commands.listing:Show",
     "stop": "vmmgr.commands.running:Stop",
+    "stop_service": "vmmgr.commands.services:StopService",
+    "undeploy": "vmmgr.commands.deploy:Undeploy",
 }
 
 
@@ -112,7 +124,7 @@ def add_site_options(parser: argparse.ArgumentParser) -> None:
         type=filled,
         default=argparse.SUPPRESS,
         metavar="FILE",
-        help="configuration file; default: $VMMGR_CONFIG, or see the README",
+        help="configuration file; default: $VMMGR_CONFIG, or as `vm-mgr help site` tells",
     )
 
 
@@ -137,6 +149,11 @@ class VmMgr(App):
         self.command_manager.commands.clear()  # of cliff's own
         self.command_manager.load_commands("vmmgr.commands")
 
+    def parser_of(self, verb: str) -> argparse.ArgumentParser:
+        """Return the parser of a command."""
+        command = self.command_manager.commands[verb].load()(self, None, cmd_name=verb)
+        return command.get_parser(f"{self.NAME} {verb}")
+
     def build_option_parser(
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
     ) -> argparse.ArgumentParser:
@@ -145,6 +162,7 @@ class VmMgr(App):
         add_site_options(parser)
         parser.add_argument("-i", dest="inventory", action="append", type=filled, metavar="FILE", help="short for --inventory")
         parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND …")
+        parser.epilog = f"`{self.NAME} help TOPIC` tells of {', '.join(TOPICS)}."
         return parser
 
     def configure_logging(self) -> None:
@@ -178,6 +196,9 @@ class VmMgr(App):
     def run_subcommand(self, argv: list[str]) -> int:
         """Run a command; unlike cliff's, messages go to stderr and errors keep their class."""
         if argv[0] == "help":  # cliff's own takes a prefix for a command, and an unknown one for a mistake of ours
+            if argv[1:] and argv[1] in TOPICS:
+                print(topic(argv[1]), file=self.stdout)
+                return 0
             argv = [argv[1], "--help"] if argv[1:] and argv[1] not in ("-h", "--help") else argv
         try:
             command_class, name, arguments = self.command_manager.find_command(argv)

@@ -51,6 +51,7 @@ class Command(Generic[T_co]):
         timeout: Seconds after which the node ends it.
         edit: What it does to the CIB, done to the root of one; None where it leaves the CIB alone, or where nobody can foretell.
         foretold: The value that a dry run takes for the answer of a command that changes something.
+        secret: Whether its document must not be shown to anybody.
         waits: It waits for something that others do; what is read in the same exec is read after it. A dry run goes without it.
     """
 
@@ -61,6 +62,7 @@ class Command(Generic[T_co]):
     timeout: float = DEFAULT_TIMEOUT
     edit: Callable[[ET.Element], None] | None = None
     foretold: Any = None
+    secret: bool = False
     waits: bool = False
 
     def __str__(self) -> str:

@@ -58,6 +58,29 @@ class VmState:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceState:
+    """What ``list_services`` tells of one service.
+
+    Attributes:
+        vm: The VM that it runs in.
+        name: What the user calls it; of a resource that vm-mgr did not make, its id.
+        resource: Its id in the cluster.
+        kind: Class and agent, such as ``systemd:nginx``.
+        status: As with VMs; Disabled if its VM is.
+        failures: How many Pacemaker remembers.
+        details: Why it is not Started, or what failed last.
+    """
+
+    vm: str
+    name: str
+    resource: str
+    kind: str
+    status: Status
+    failures: int = 0
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A cluster node as Pacemaker sees it; ``kind`` is ``member``, ``remote`` or ``guest``."""
 

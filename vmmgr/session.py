@@ -5,12 +5,15 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from vmmgr.hookspecs import Operation
     from vmmgr.operations.context import Context
     from vmmgr.operations.steps import Steps
     from vmmgr.remote import Remote
@@ -27,22 +30,33 @@ def run_on_site(
     config: Path | None,
     quiet: bool = False,
     preview: Callable[[str], None] | None = None,
+    announce: Operation | None = None,
 ) -> T:
     """Run an operation on the site that these options, the environment and the configuration choose.
 
-    With ``preview``, nothing is changed; it is given the text of what would be run and changed, also when that would fail.
+    With ``preview``, nothing is changed; it is given the text of what would be run and changed, also when that would fail. Plugins
+    are told what to ``announce``, before and after.
 
     Raises:
-        VmMgrError: The site cannot be chosen or reached, or the operation failed.
+        VmMgrError: The site cannot be chosen or reached, a plugin refused the operation, or it failed.
     """
+    from vmmgr.names import Names
     from vmmgr.operations.context import Context
     from vmmgr.operations.reporting import TerminalReporter
     from vmmgr.operations.runner import Runner
 
     chosen = choose_site(site=site, inventories=inventories, config=config)
     reporter = TerminalReporter(quiet=quiet)
-    with reach(chosen) as remote:
+    with ExitStack() as stack:
+        if announce is not None:
+            from vmmgr.announcing import announced
+
+            stack.enter_context(announced(replace(announce, site=chosen.name, who=who()), reporter))
+        remote = stack.enter_context(reach(chosen))
         context = Context(chosen, who(), approach=lambda: remote.approach(chosen.control_candidates[0]))
+        names = Names(site, inventories, config, os.environ)
+        names.keep("hypervisors", [machine.name for machine in chosen.hypervisors])
+        names.keep("machines", [machine.name for machine in chosen.machines])
         if preview is None:
             return Runner(chosen, remote, reporter).run(operation(context))
         from vmmgr.operations.dryrun import DryRunner

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from vmmgr.command import Command, CommandFailedError, succeeded, text_of
 from vmmgr.drivers.base import HypervisorDriver
+from vmmgr.drivers.libvirt.addresses import parse_addresses, parse_reach
 from vmmgr.drivers.libvirt.host import parse_hypervisor
 from vmmgr.errors import VmMgrError
 from vmmgr.model import Quiescence
 
 if TYPE_CHECKING:
+    from vmmgr.drivers.libvirt.addresses import Address, Reach
     from vmmgr.drivers.libvirt.host import Hypervisor
     from vmmgr.remote.batch import Result
 
@@ -43,6 +45,9 @@ class Libvirt(HypervisorDriver):
     def remove_file(self, file: str) -> Command[None]:
         return Command(self.renderer.argv("libvirt/remove_file", file=file), succeeded, changes=True)
 
+    def state(self, vm: str) -> Command[str]:
+        return Command(self.renderer.argv("libvirt/state", vm=vm), lambda result: text_of(result).strip())
+
     def destroy(self, vm: str) -> Command[None]:
         return Command(self.renderer.argv("libvirt/destroy", vm=vm), succeeded, changes=True)
 
@@ -60,6 +65,15 @@ class Libvirt(HypervisorDriver):
             return _parse_released(result)
 
         return Command(argv, parse, changes=True, timeout=_TIMEOUT, foretold=Quiescence.FROZEN)
+
+    def addresses(self, vm: str) -> Command[tuple[Address, ...]]:
+        return Command(self.renderer.argv("libvirt/addresses", vm=vm), parse_addresses)
+
+    def reach(self, address: str, port: int) -> Command[Reach]:
+        return Command(self.renderer.argv("libvirt/reach", address=address, port=port), parse_reach)
+
+    def relay(self, address: str, port: int) -> Command[None]:
+        return Command(self.renderer.argv("libvirt/relay", address=address, port=port), succeeded)
 
 
 def _parse_quiescence(result: Result) -> tuple[Quiescence, str]:

@@ -119,24 +119,26 @@ class Cib:
 
     def last_failure(self, name: str) -> str | None:
         """Return the sentence that tells of the resource's latest failed operation, as the status section has it."""
-        failed = [op for op in self._history(name) if _has_failed(op)]
+        failed = [(node, op) for node, op in self._history(name) if _has_failed(op)]
         if not failed:
             return None
-        worst = max(failed, key=_when)
+        node, worst = max(failed, key=lambda item: _when(item[1]))
         reason = worst.get("exit-reason") or _reason(worst.get("rc-code", ""))
-        return f"{worst.get('operation')} failed on {worst.get('on_node') or 'an unknown node'}: {reason}"
+        return f"{worst.get('operation')} failed on {node or 'an unknown node'}: {reason}"
 
     def has_failures(self, name: str) -> bool:
         """Whether Pacemaker remembers a failure of the resource: in its history, or as a count for a node."""
         counts = (f"fail-count-{name}#", f"last-failure-{name}#")
         attributes = self.root.iterfind("status/node_state/transient_attributes//nvpair")
-        return any(map(_has_failed, self._history(name))) or any(pair.get("name", "").startswith(counts) for pair in attributes)
+        failed = (_has_failed(operation) for _, operation in self._history(name))
+        return any(failed) or any(pair.get("name", "").startswith(counts) for pair in attributes)
 
-    def _history(self, name: str) -> list[ET.Element]:
-        """Return the operations in the history of a resource, on all nodes."""
+    def _history(self, name: str) -> list[tuple[str, ET.Element]]:
+        """Return the operations in the history of a resource, each with its node; a guest node's are done by its VM's host."""
         return [
-            operation
-            for resource in self.root.iterfind("status/node_state/lrm/lrm_resources/lrm_resource")
+            (state.get("uname") or operation.get("on_node") or "", operation)
+            for state in self.root.iterfind("status/node_state")
+            for resource in state.iterfind("lrm/lrm_resources/lrm_resource")
             if resource.get("id") == name
             for operation in resource.iterfind("lrm_rsc_op")
         ]

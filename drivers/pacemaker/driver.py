@@ -41,6 +41,8 @@ class ConflictError(VmMgrError):
 class PacemakerDriver(ClusterDriver):
     """Reads with Pacemaker's own tools, and marks operations in progress in the CIB."""
 
+    templates = ("define", "delete", "redefine")
+
     def cib(self) -> Command[Cib]:
         return Command(self.renderer.argv("pacemaker/cib"), parse_cib)
 
@@ -91,7 +93,7 @@ class PacemakerDriver(ClusterDriver):
 
     def redefine(self, document: str, ids: Sequence[str], lines: Sequence[Sequence[str]]) -> Command[None]:
         edit, parse = edits.replaced(ids, document), lines_taken(lines)
-        argv = self.renderer.argv(f"{self.folder}/redefine", mode="change", ids=ids, words=counted(lines))
+        argv = self.renderer.argv(f"{self.folder}/redefine", mode="change", ids=_sound(ids), words=counted(lines))
         return Command(argv, parse, document, changes=True, timeout=_CHANGE_TIMEOUT, edit=edit)
 
     def rehearse(self, document: str, ids: Sequence[str], lines: Sequence[Sequence[str]]) -> Command[None]:

@@ -16,15 +16,25 @@ if TYPE_CHECKING:
 
 
 def added(document: str) -> Edit:
-    """Add what a ``<cib>`` document holds to the end of each section."""
+    """Merge a ``<cib>`` document into the sections: what has an id that is there already is changed, the rest comes last."""
 
     def edit(cib: ET.Element) -> None:
         for section in ET.fromstring(document).iterfind("configuration/*"):  # noqa: S314 - it is vm-mgr's own
             target = cib.find(f"configuration/{section.tag}")
             if target is not None:
-                target.extend(copy.deepcopy(list(section)))
+                _merge(target, section)
 
     return edit
+
+
+def _merge(target: ET.Element, new: ET.Element) -> None:
+    for child in new:
+        there = next((item for item in target if (item.tag, item.get("id")) == (child.tag, child.get("id"))), None)
+        if there is None:
+            target.append(copy.deepcopy(child))
+        else:
+            there.attrib.update(child.attrib)
+            _merge(there, child)
 
 
 def deleted(ids: Iterable[str]) -> Edit:

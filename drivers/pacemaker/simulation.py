@@ -41,7 +41,8 @@ def _resources(status: ET.Element) -> dict[str, Resource]:
 def _node(item: ET.Element) -> Node:
     return Node(
         name=item.get("name", ""),
-        kind=item.get("type", "member"),
+        # Pacemaker says remote of both, but names the resource that a guest node is
+        kind="guest" if item.get("id_as_resource") else item.get("type", "member"),
         online=item.get("online") == "true" and item.get("unclean") != "true",
         standby=item.get("standby") == "true" or item.get("standby_onfail") == "true",
         maintenance=item.get("maintenance") == "true",

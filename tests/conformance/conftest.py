@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from vmmgr.drivers import base
+from vmmgr.drivers.guest import survey
+from vmmgr.drivers.pacemaker.authkey import Authkey
 from vmmgr.drivers.pacemaker.cib import Cib
+from vmmgr.hooks import template_folders
 from vmmgr.model import Lease
 from vmmgr.plugins import find_drivers, load_class
 from vmmgr.rendering import Renderer
@@ -21,7 +25,12 @@ if TYPE_CHECKING:
     from vmmgr.command import Command
     from vmmgr.hookspecs import DriverSpec
 
-KINDS = {"cluster": base.ClusterDriver, "storage": base.StorageDriver, "hypervisor": base.HypervisorDriver}
+KINDS = {
+    "cluster": base.ClusterDriver,
+    "storage": base.StorageDriver,
+    "hypervisor": base.HypervisorDriver,
+    "guest": base.GuestDriver,
+}
 # What each parameter of a driver's method is given, by its name.
 ARGUMENTS: dict[str, Any] = {
     "cib": Cib(ET.fromstring('<cib admin_epoch="1" epoch="23" have-quorum="1"/>')),
@@ -37,6 +46,7 @@ ARGUMENTS: dict[str, Any] = {
     "vm": "vm1", "key": "target-role", "value": "Stopped", "image": "system_vm1", "group": "vm1", "snapshot": "before",
     "destination": "system_vm2", "keys": ("note", "-rf"), "usage": True, "images": ("system_vm1", "data_vm1_0"), "known": ("10.0.0.1:0/2",),
     "token": "abcd", "freeze": True, "pause": True, "strict": True,
+    "address": "10.0.0.101", "port": 3121, "folder": "/var/tmp/vm-mgr-abcd",
     "size": 1 << 30, "compression": "none", "file": "/etc/pacemaker/vm1.xml", "timeout": 30.0,
 }  # fmt: skip
 
@@ -96,24 +106,38 @@ def specs() -> list[DriverSpec]:
     return [offer.spec for offer in find_drivers() if offer.spec and not offer.problem]
 
 
+def beside_drivers(renderer: Renderer) -> list[Command[Any]]:
+    """Return the commands that belong to no driver of a kind: the key of remote nodes, and the first look at a guest."""
+    key, text = Authkey(renderer), b64encode(b"any bytes\0\xff").decode()
+    return [
+        key.inspect(),
+        key.read(own=True),
+        key.write(text),
+        key.remove("0" * 64),
+        survey(renderer, 3121, ("apt-get", "dnf")),
+    ]
+
+
 @pytest.fixture(scope="session", params=specs(), ids=lambda spec: f"{spec.kind}-{spec.name}")
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each registered driver in turn."""
-    return Subject(request.param, RecordingRenderer())
+    return Subject(request.param, RecordingRenderer(template_folders()))
 
 
 @pytest.fixture(scope="session")
 def used_templates() -> frozenset[str]:
     """The templates that the drivers' methods render."""
-    renderer = RecordingRenderer()
+    renderer = RecordingRenderer(template_folders())
     for spec in specs():
         subject = Subject(spec, renderer)
         for method in subject.methods:
             subject.command(method)
+    for command in beside_drivers(renderer):
+        assert command.argv
     return frozenset(renderer.used)
 
 
 @pytest.fixture(scope="session")
 def subject_of() -> Any:
     """Return a function that makes one driver by its name."""
-    return lambda name: next(Subject(spec, RecordingRenderer()) for spec in specs() if spec.name == name)
+    return lambda name: next(Subject(spec, RecordingRenderer(template_folders())) for spec in specs() if spec.name == name)

@@ -101,7 +101,9 @@ def is_script(argv: tuple[str, ...]) -> bool:
 
 def test_all_templates_are_here() -> None:
     """The tree has templates of each driver, and nothing but templates."""
-    assert {name.split("/")[0] for name in COMMANDS} == {"crmsh", "libvirt", "pacemaker", "pcs", "rbd"}
+    assert {name.split("/")[0] for name in COMMANDS} == {
+        "apt", "crmsh", "dnf", "guest", "libvirt", "pacemaker", "pcs", "rbd", "zypper",
+    }  # fmt: skip
     assert DOCUMENTS
     others = [file for file in TEMPLATES.rglob("*") if file.is_file() and file.suffix not in (".j2", ".py", ".pyc")]
     assert others == []
@@ -142,6 +144,13 @@ def test_scripts_are_constant_and_sound(template: str) -> None:
         subprocess.run([shell, "-n", "-c", script], check=True, capture_output=True)
 
 
+# What writes where its value says.
+WRITING = ("libvirt/write_file", "pacemaker/key_write", "guest/start", "apt/install", "dnf/install", "zypper/install")
+FAKED = (
+    "rbd", "rados", "ceph", "cibadmin", "virsh", "pcs", "crm", "systemctl", "systemd-run", "bash",
+    "apt-get", "apt-cache", "dpkg-query", "dnf", "rpm", "zypper", "firewall-cmd", "ufw",
+)  # fmt: skip
+
 FAKE = """#!/bin/sh
 { printf '%s\\0' "${0##*/}" "$@"; printf '\\n\\0'; } >> "$CALLS"
 cat > /dev/null
@@ -149,13 +158,13 @@ printf '%s\\n' "$FAKE_OUTPUT"
 """
 
 
-@pytest.mark.parametrize("template", [name for name in COMMANDS if is_script(reference(name)) and name != "libvirt/write_file"])
+@pytest.mark.parametrize("template", [name for name in COMMANDS if is_script(reference(name)) and name not in WRITING])
 def test_a13_22_scripts_never_run_their_values(template: str, tmp_path: Path) -> None:
     """Really run, with tools that only note their arguments, no script runs, splits or expands a hostile value."""
     tools, work = tmp_path / "tools", tmp_path / "work"
     tools.mkdir()
     work.mkdir()
-    for tool in ("rbd", "rados", "ceph", "cibadmin", "virsh", "pcs", "crm", "systemctl", "systemd-run"):
+    for tool in FAKED:
         (tools / tool).write_text(FAKE)
         (tools / tool).chmod(0o755)
     (work / "pwned-expanded").touch()
@@ -169,9 +178,7 @@ def test_a13_22_scripts_never_run_their_values(template: str, tmp_path: Path) ->
         assert [word for word in words if "pwned" in word and value not in word] == []
 
 
-@pytest.mark.parametrize(
-    "template", [name for name in COMMANDS if "mktemp" in str(reference(name)) or name == "libvirt/write_file"]
-)
+@pytest.mark.parametrize("template", [name for name in COMMANDS if "mktemp" in str(reference(name)) or name in WRITING[:2]])
 def test_scripts_leave_nothing_when_their_time_is_up(template: str, tmp_path: Path) -> None:
     """A script that is ended, as timeout(1) ends it with all that it runs, while it waits for its input removes its temporary files."""
     tools, work = tmp_path / "tools", tmp_path / "work"

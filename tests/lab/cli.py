@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         ("status", _status, "the labs that are there, and their hosts"),
         ("env", _env, "export lines for vm-mgr and for tests"),
         ("guests", _guests, "the paths of the guests' images"),
+        ("packages", _packages, "the folder of the packages that make the Debian guest a node of Pacemaker"),
         ("install", _install, "install what the lab needs on this machine"),
         ("clean", _clean, "remove the built root and the guests' images"),
     ):
@@ -143,6 +144,10 @@ def _env(values: argparse.Namespace) -> None:
 def _guests(values: argparse.Namespace) -> None:
     folder = guests.path(build.base_folder() / "keys/client.pub")
     print(folder / "tiny.qcow2", folder / "debian.qcow2", sep="\n")
+
+
+def _packages(values: argparse.Namespace) -> None:
+    print(guests.path(build.base_folder() / "keys/client.pub") / "packages")
 
 
 def _install(values: argparse.Namespace) -> None:

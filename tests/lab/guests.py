@@ -1,5 +1,7 @@
 """The guests: ``tiny.qcow2`` (kernel, busybox, dropbear; up in seconds) and ``debian.qcow2`` (systemd, sshd, guest agent).
 
+``packages`` beside them has what a package source would have for the Debian guest, to make it a node of Pacemaker.
+
 They are written into plain files, without a loop device or a mount. Both boot the same kernel and initial RAM disk; tiny
 never leaves it. A guest reads its address in its MAC (``plan.guest_mac``), so one image serves every lab.
 """
@@ -19,7 +21,10 @@ PACKAGES = (
     "systemd-sysv", "dbus", "udev", "procps", "kmod", "iproute2", "iputils-ping", "openssh-server", "python3-minimal",
     "qemu-guest-agent", "linux-image-cloud-amd64", "busybox-static", "dropbear-bin",
     "tiny-initramfs",  # the kernel wants some maker of initial RAM disks; this is the smallest, and it goes unused
+    # what a guest of any use has anyway; unpacking it there would take the software emulation a minute
+    "python3", "gawk", "bc", "libcurl4", "libxslt1.1", "libsnmp40", "libncurses6", "libltdl7", "libopenhpi3",
 )  # fmt: skip
+REMOTE = ("pacemaker-remote", "resource-agents")
 # ext4 is built in to this kernel
 MODULES = (
     "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_scsi", "sd_mod", "virtio_rng",
@@ -33,7 +38,7 @@ BOOT_START, ROOT_START, DEBIAN_SIZE = 1, 41, 1024  # MiB
 
 def path(client_key: Path) -> Path:
     """Return where the images made from this recipe are, or will be; they let that public key in."""
-    words = (suite(), " ".join(PACKAGES + MODULES), KERNEL_OPTIONS)
+    words = (suite(), " ".join(PACKAGES + REMOTE + MODULES), KERNEL_OPTIONS)
     return base_folder() / f"guests-{digest(*words, client_key, Path(__file__), Path(debian.__file__), *RECIPE)}"
 
 
@@ -55,12 +60,27 @@ def _make(work: Path, log: Path, *, client_key: Path) -> None:
     shutil.copy(RECIPE[1], tree / "usr/local/sbin/lab-address")
     shutil.copy(client_key, tree / "root/.ssh/authorized_keys")
     _debian_disk(work, log)
+    _packages(tree, work, log)
     for name in ("tiny", "debian"):
         sh(f"qemu-img convert -f raw -O qcow2 {name}.raw {name}.qcow2")
-    for name in ("tree", "initrd"):
+    for name in ("tree", "initrd", "apt"):
         shutil.rmtree(work / name)
     for name in ("tiny.raw", "debian.raw", "boot.raw", "root.raw", "initrd.gz", "vmlinuz"):
         (work / name).unlink()
+
+
+def _packages(tree: Path, work: Path, log: Path) -> None:
+    """Download what the guest lacks to be a node of Pacemaker; this machine's own lists and cache are left alone."""
+    for name in ("apt/lists/partial", "apt/cache", "packages/partial"):
+        (work / name).mkdir(parents=True)
+    folders = {"State::status": tree / "var/lib/dpkg/status", "State::lists": work / "apt/lists", "Cache": work / "apt/cache"}
+    options = [f"-oDir::{key}={path}" for key, path in (folders | {"Cache::archives": work / "packages"}).items()]
+    apt = ["apt-get", "-y", "-oAPT::Sandbox::User=root", *options]
+    run([*apt, "update"], step="apt-get update for the guest", log=log, timeout=300)
+    install = ["--download-only", "--no-install-recommends", "install", *REMOTE]
+    run([*apt, *install], step="download packages for the guest", log=log, timeout=600)
+    (work / "packages/lock").unlink()
+    (work / "packages/partial").rmdir()
 
 
 def _shell(script: str, *, cwd: Path, log: Path) -> None:

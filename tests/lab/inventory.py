@@ -97,6 +97,7 @@ def environment(lab: Lab) -> dict[str, str]:
         "LAB_SECRET_UUID": libvirt_secret_uuid(lab),
         "LAB_GUEST_TINY": str(lab.guests / "tiny.qcow2"),
         "LAB_GUEST_DEBIAN": str(lab.guests / "debian.qcow2"),
+        "LAB_PACKAGES": str(lab.guests / "packages"),
     }
 
 

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from tests.scenarios.site import LabSite
 
 VM, CLONE, OCTET = "parity", "parity2", 140
-READING = frozenset({"get_metadata", "list", "list_colocations", "list_metadata", "list_snapshots", "status"})
-# All but those that are not about a site, and the repair of what was broken off.
-VERBS = frozenset(COMMANDS) - {"drivers", "help", "repair"}
+READING = frozenset({"get_metadata", "list", "list_colocations", "list_metadata", "list_snapshots", "show", "status"})
+# These need a guest that can be a node of the cluster; test_deploy.py and test_services.py have one.
+IN_A_GUEST = {
+    "deploy", "undeploy", "add_pacemaker_remote", "remove_pacemaker_remote",
+    *(f"{verb}_service" for verb in ("add", "remove", "start", "stop")), "list_services",
+}  # fmt: skip
+# All others but those that are not about a VM, and the repair of what was broken off.
+VERBS = frozenset(COMMANDS) - IN_A_GUEST - {"check", "drivers", "help", "repair"}
 OTHERS = """<primitive id="parity-{0}" class="ocf" provider="pacemaker" type="Dummy">
 <meta_attributes id="parity-{0}-meta"><nvpair id="parity-{0}-role" name="target-role" value="Stopped"/></meta_attributes></primitive>"""
 # What an administrator may have added: every kind of constraint that can name a VM.
@@ -69,6 +74,7 @@ def _while_it_runs(site: LabSite, create: tuple[str, ...]) -> Iterator[tuple[str
     yield create
     yield "list", "-f", "json"
     yield "status", *name, "-f", "json"
+    yield "show", *name, "-f", "json"
     yield "create_snapshot", *name, "--snap_name", "first"
     yield "set_metadata", *name, "--metadata_name", "owner", "--metadata_value", "Zoë"
     yield "list_metadata", *name, "-f", "value"

@@ -142,7 +142,7 @@ class LabSite:
         path.write_text(self.lab("domain", vm, str(octet)))
         return str(path)
 
-    def booted(self, octet: int) -> None:
+    def booted(self, octet: int, seconds: float = 180) -> None:
         """Wait until a guest is up; before that it does not heed its power button, and a stop takes its full time."""
         address = (f"{self.environ['LAB_NET']}.{octet}", 22)
 
@@ -154,7 +154,7 @@ class LabSite:
                 return False
 
         try:
-            until(answers, 180, f"the guest {address[0]} answers")  # the machine that emulates it may have other work
+            until(answers, seconds, f"the guest {address[0]} answers")  # the machine that emulates it may have other work
         except AssertionError:
             self.print_consoles()
             raise

@@ -53,7 +53,7 @@ def test_no_verb_takes_more_than_three(site: LabSite, tmp_path: Path) -> None:
         assert execs, words
         assert max(execs.values()) <= LESS.get(words[0], LIMIT), (words, execs, answer.err)
         assert max(connections.values()) == 1, (words, connections)
-        if words[0] in {*READING, "start"}:
+        if words[0] in {*READING, "start"} - {"show"}:  # which asks the VM's hypervisor, too
             assert len(connections) == 1, (words, connections)
     assert set(done) == VERBS
     for verb, found in done.items():

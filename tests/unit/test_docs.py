@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+import yaml
 
+from vmmgr import errors
 from vmmgr.app import COMMANDS, VmMgr
+from vmmgr.model import Status
+from vmmgr.site.configuration import Settings
+from vmmgr.topics import topic
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
@@ -72,10 +78,7 @@ def spellings(parser: argparse.ArgumentParser) -> Iterator[frozenset[str]]:
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of every verb."""
     app = VmMgr()
-    app.options = argparse.Namespace(verbose_level=1)
-    return {
-        name: app.command_manager.commands[name].load()(app, app.options, cmd_name=name).get_parser(name) for name in COMMANDS
-    }
+    return {name: app.parser_of(name) for name in COMMANDS}
 
 
 def documented(*sections: str) -> dict[str, Row]:
@@ -172,3 +175,23 @@ def test_every_defect_is_there() -> None:
             if match := re.match(r"test_a13_0?(\d+)_", name):
                 test = f"{file.relative_to(TESTS)}::{name}"
                 assert test in found[int(match[1]) - 1].tests, f"docs/defects.rst does not name {test} in line {match[1]}"
+
+
+def test_statuses_and_exit_codes_are_documented() -> None:
+    """The tables of these topics have a row for each, in the program's order, and none besides."""
+    first = re.compile(r"^(\w+)  +\S", re.MULTILINE)
+    statuses = first.findall(topic("statuses").partition("What is meant")[0])
+    assert statuses == ["Status", *Status]
+    codes = first.findall(topic("exit-codes").partition("Data goes")[0])
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.VmMgrError)]
+    assert codes == ["Code", "0", *map(str, sorted({kind.exit_code for kind in kinds})), "130", "141"]
+
+
+def test_configuration_keys_and_variables_are_documented() -> None:
+    """The sample, which the page includes, has every key; the topic has every variable that the program reads."""
+    sample = yaml.safe_load((ROOT / "etc/vm-mgr.yaml").read_text(encoding="utf-8"))
+    shown = set().union(*sample["sites"].values())
+    assert shown == {item.name for item in fields(Settings)}
+    read = set(re.findall(r"VMMGR_[A-Z_]+", "".join(file.read_text(encoding="utf-8") for file in ROOT.glob("vmmgr/**/*.py"))))
+    # the one that is no variable of the environment is a name in a plugin
+    assert read - {"VMMGR_API"} == set(re.findall(r"VMMGR_[A-Z_]+", topic("site")))

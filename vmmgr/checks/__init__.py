@@ -52,7 +52,11 @@ def explained(*, why: str, remedy: str) -> Callable[[F], F]:
 
 def describe(module: str, function: Callable[..., Any]) -> Check:
     """Return what is known of a check: the first line of its docstring says what, the rest why, unless it is explained."""
-    topic, name = (word.removeprefix("test_").replace("_", "-") for word in (module.rpartition(".")[2], function.__name__))
-    what, _, rest = (function.__doc__ or name).strip().partition("\n")
+    what, _, rest = (function.__doc__ or function.__name__).strip().partition("\n")
     why = getattr(function, "vmmgr_why", " ".join(rest.split()))
-    return Check(f"{topic}-{name}", what, why, getattr(function, "vmmgr_remedy", ""))
+    return Check(code_of(module, function.__name__), what, why, getattr(function, "vmmgr_remedy", ""))
+
+
+def code_of(module: str, function: str) -> str:
+    """Return the code of a check by its names."""
+    return "-".join(word.removeprefix("test_").replace("_", "-") for word in (module.rpartition(".")[2], function))

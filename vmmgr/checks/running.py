@@ -15,7 +15,7 @@ import pytest
 from vmmgr.checks import Check
 from vmmgr.checks.plugin import CLUSTER, SitePlugin
 from vmmgr.errors import UsageError
-from vmmgr.plugins import check_folders
+from vmmgr.hooks import check_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -38,7 +38,10 @@ class Clone(SiteCommand):
         parser.add_argument(
             "--full", action="store_true", help="wait until the data is copied; otherwise Ceph does it meanwhile"
         )
-        parser.add_argument("--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE")
+        parser.add_argument(
+            "--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE",
+            help="the user's own metadata, over the source's",
+        )  # fmt: skip
         parser.add_argument("--disable", dest="enable", action="store_false", help="do not give it to the cluster yet")
         parser.add_argument("--nostart", dest="start", action="store_false", help="do not start it yet")
         add_force(parser)

@@ -41,7 +41,10 @@ class Create(SiteCommand):
         parser.add_argument("--disk-bus", default="virtio", metavar="BUS", help="virtio (default), scsi, sata, usb or ide")
         parser.add_argument("--compress", action="store_true", help="compress the images on the way; for slow links")
         parser.add_argument("-p", "--progress", action="store_true", help="accepted and not needed: a terminal shows progress")
-        parser.add_argument("--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE")
+        parser.add_argument(
+            "--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE",
+            help="the user's own metadata",
+        )  # fmt: skip
         parser.add_argument("--disable", dest="enable", action="store_false", help="do not give it to the cluster yet")
         parser.add_argument("--nostart", dest="start", action="store_false", help="do not start it yet")
         add_force(parser)

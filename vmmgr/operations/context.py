@@ -12,7 +12,8 @@ from vmmgr.errors import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vmmgr.drivers.base import ClusterDriver, Driver, HypervisorDriver, StorageDriver
+    from vmmgr.drivers.base import ClusterDriver, Driver, GuestDriver, HypervisorDriver, StorageDriver
+    from vmmgr.drivers.pacemaker.authkey import Authkey
     from vmmgr.drivers.pacemaker.driver import PacemakerDriver
     from vmmgr.hookspecs import DriverSpec
     from vmmgr.rendering import Renderer
@@ -40,12 +41,11 @@ class Context:
     @cached_property
     def renderer(self) -> Renderer:
         """The templates of the site, of plugins and of vm-mgr, in this order."""
-        from vmmgr.plugins import find_drivers, template_folders
+        from vmmgr.hooks import template_folders
         from vmmgr.rendering import Renderer
 
         own = [self.site.templates] if self.site.templates else []
-        plugins = template_folders(offer.spec for offer in find_drivers() if offer.spec and not offer.problem)
-        return Renderer([*own, *plugins])
+        return Renderer([*own, *template_folders()])
 
     @cached_property
     def reader(self) -> PacemakerDriver:
@@ -66,6 +66,25 @@ class Context:
     def hypervisor(self) -> HypervisorDriver:
         """The hypervisor driver."""
         return cast("HypervisorDriver", self._make("hypervisor", "libvirt"))
+
+    @cached_property
+    def authkey(self) -> Authkey:
+        """Handles the key of Pacemaker's remote nodes."""
+        from vmmgr.drivers.pacemaker.authkey import Authkey
+
+        return Authkey(self.renderer)
+
+    @cached_property
+    def guest_programs(self) -> dict[str, str]:
+        """The guest drivers, each with the program that it needs in a guest, in the order of preference."""
+        from vmmgr.plugins import find_drivers
+
+        specs = [offer.spec for offer in find_drivers() if offer.spec and not offer.problem]
+        return {spec.name: spec.program for spec in specs if spec.kind == "guest"}
+
+    def guest(self, name: str) -> GuestDriver:
+        """Return a guest driver."""
+        return cast("GuestDriver", self._make("guest", name))
 
     @cached_property
     def cluster_programs(self) -> dict[str, str]:
@@ -93,4 +112,6 @@ class Context:
     def _make(self, kind: str, name: str) -> Driver:
         from vmmgr.plugins import load_class, usable_driver
 
-        return load_class(usable_driver(kind, name))(self.renderer)
+        make = load_class(usable_driver(kind, name))
+        make.check_templates(self.renderer)
+        return make(self.renderer)

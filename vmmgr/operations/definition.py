@@ -13,6 +13,7 @@ import shlex
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from vmmgr.drivers.pacemaker.guestnode import ATTRIBUTES
 from vmmgr.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -25,13 +26,9 @@ if TYPE_CHECKING:
 PREFERENCE = 1000
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 # Pacemaker's meta attributes of a VM that is also a node (pacemaker-remote), and vm_manager's keys for them.
-REMOTE_KEYS = {
-    "remote-node": "_remote_node",
-    "remote-addr": "_remote_node_address",
-    "remote-port": "_remote_node_port",
-    "remote-connect-timeout": "_remote_node_timeout",
-}
-
+REMOTE_KEYS = dict(
+    zip(ATTRIBUTES, ("_remote_node", "_remote_node_address", "_remote_node_port", "_remote_node_timeout"), strict=True)
+)
 
 # Where the further commands in the language of each cluster driver are kept: vm_manager's key for crm's, our own for pcs'.
 COMMAND_KEYS = {"crmsh": "_crm_config_cmd", "pcs": "_pcs_config_cmd"}

@@ -69,13 +69,13 @@ def own_fragment(text: str, vm: str, metadata: Mapping[str, str]) -> Steps[Fragm
 
 
 def sort_constraints(
-    context: Context, view: View, vm: str, constraints: Iterable[ET.Element]
+    context: Context, view: View, vm: str, constraints: Iterable[ET.Element], services: Iterable[str] = ()
 ) -> Steps[tuple[list[ET.Element], list[Step]]]:
-    """Return the kept constraints that the CIB can have once the VM is in it, and the steps that hand the others to partners.
+    """Return the kept constraints that the CIB can have once the VM and its services are in it, and the steps that hand the others to partners.
 
     One whose partner is gone, or whose id something else has by now, is dropped, and shown.
     """
-    present, vms = view.cib.ids() | {vm}, set(view.vm_names)
+    present, vms = view.cib.ids() | {vm, *services}, set(view.vm_names)
     possible: list[ET.Element] = []
     waiting: list[ET.Element] = []
     for item in constraints:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from vmmgr.drivers.pacemaker.guestnode import remote_attributes
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease, Status, VmState, check_known_name, system_image
 from vmmgr.operations.definition import Settings, definition
@@ -14,11 +15,12 @@ from vmmgr.operations.fragment import Fragment, document, with_target_role
 from vmmgr.operations.keeping import domain_uuid, own_fragment, sort_constraints
 from vmmgr.operations.layout import observers
 from vmmgr.operations.lease import holding, refuse_unless_free
+from vmmgr.operations.nodesettings import keeping_off, node_name_problems
 from vmmgr.operations.observation import if_there, look_again, observe
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.status import state_of
 from vmmgr.operations.steps import ChangeEach, Say, Step, change
-from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
+from vmmgr.operations.stopping import exists, forgetting, refuse_unless_stopped, stopped_and_marked
 from vmmgr.operations.survey import config_file, refuse_if, survey_at_once
 from vmmgr.operations.waiting import wait_for
 
@@ -63,8 +65,7 @@ def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[No
             f"While VM {name} is disabled, its constraints with several others hold for none of them: {', '.join(shared)}."
         )
     guards = [holding(cluster, lease), Step(cluster.assert_unchanged(view.cib))]
-    if view.cib.has_failures(name):
-        guards.append(Step(cluster.cleanup(name)))
+    guards += forgetting(cluster, view, name, *fragment.service_names)
     guards.append(Step(storage.store_put(name, fragment.to_text()), undo=storage.store_remove(name)))
     finish = f"`vm-mgr repair -n {name}` finishes it."
     delete = Step(cluster.delete(fragment.ids(name)), commits=True, afterwards=finish)
@@ -124,7 +125,7 @@ def _bring_back(context: Context, view: View, found: Survey, name: str, *, start
     if "xml" not in metadata:
         raise RefusedError(f"The image {system_image(name)} has no metadata 'xml', so VM {name} cannot be started.")
     kept = yield from own_fragment(put_aside, name, metadata)
-    constraints, hand_over = yield from sort_constraints(context, view, name, kept.constraints)
+    constraints, hand_over = yield from sort_constraints(context, view, name, kept.constraints, kept.service_names)
     lines: list[list[str]] = []
     if kept.primitive is not None:
         # what the VM's further commands made of it is part of what was kept
@@ -134,10 +135,13 @@ def _bring_back(context: Context, view: View, found: Survey, name: str, *, start
         constraints = own_constraints + constraints
         lines = yield from _lines(cluster, name, metadata)
     own = yield from _write_domain(context, view, found, name)
-    ids = [name, *(item.get("id", "") for item in constraints)]
+    if node := remote_attributes(primitive).get("remote-node"):
+        refuse_if(node_name_problems(view, name, node))
+        constraints += yield from keeping_off(view, name, node)
+    ids = [name, *kept.service_names, *(item.get("id", "") for item in constraints)]
     guards = [*own, Step(cluster.assert_unchanged(view.cib)), Step(cluster.assert_absent(ids)), *hand_over]
     unsure = f"`vm-mgr status -n {name}` shows whether the cluster has taken it."
-    text = document(primitive, constraints)
+    text = document(primitive, constraints, kept.services)
     define = Step(cluster.redefine(text, (), lines) if lines else cluster.define(text), commits=True, afterwards=unsure)
     rest = [Step(storage.store_remove(name), commits=True)]
     yield from change_definition(context, view, guards, define, rest, made=lambda cib: cib.primitive(name) is not None)

@@ -77,6 +77,8 @@ def pasted(command: Command[Any]) -> str:
     document = command.stdin
     if document is None:
         return line
+    if command.secret:
+        return f"{line}  # its standard input is secret and not shown"
     if not document.endswith("\n") or _unprintable(document):
         return f"printf %s {_quoted(document)} | {line}"
     lines = document.splitlines()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vmmgr.errors import RefusedError
 from vmmgr.model import Lease, check_known_name
-from vmmgr.operations import purging
+from vmmgr.operations import guestnode, purging, servicerunning
 from vmmgr.operations.erasing import erase, file_removal, finish_later, own, unused
 from vmmgr.operations.flattening import forget_source
 from vmmgr.operations.fragment import Fragment, document
@@ -17,7 +17,7 @@ from vmmgr.operations.restoring import remembered, resume
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.rollback_repair import finish_rollback
 from vmmgr.operations.steps import Role, Say, Step, change, telling_host
-from vmmgr.operations.stopping import exists, refuse_unless_stopped, stopped_and_marked
+from vmmgr.operations.stopping import exists, forgetting, refuse_unless_stopped, stopped_and_marked
 from vmmgr.operations.survey import refuse_if
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def _take_out(context: Context, view: View, name: str, lease: Lease) -> Steps[st
     for sentence in fragment.farewell(name):
         yield Say(sentence)
     guards = [holding(cluster, lease), Step(cluster.assert_unchanged(view.cib))]
-    if view.cib.has_failures(name):
-        guards.append(Step(cluster.cleanup(name)))
+    guards += forgetting(cluster, view, name, *fragment.service_names)
     ids, remains = fragment.ids(name), fragment.remains(name)
     command = cluster.redefine(document(None, remains), ids, ()) if remains else cluster.delete(ids)
     delete = Step(command, commits=True, afterwards=finish_later(name))
@@ -112,18 +111,30 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
     if taken is None:
         return f"Nothing was left unfinished on VM {name}."
     view, left, lease = taken
-    if left.verb.removeprefix(_REPAIR) in purging.VERBS:
-        return (yield from purging.finish(context, view, view.more[0], left, lease))
-    if left.verb.removeprefix(_REPAIR) == "rollback":
-        return (yield from finish_rollback(context, view, lease))
-    if "replaces" in left.notes:
-        return (yield from resume(context, view, name, lease))
+    if (finishing := _own_way(context, view, left, lease)) is not None:
+        return (yield from finishing)
     if _cleans(left, view):
         disks = yield from unused(context, view.more[0])
         yield from forget_source(context, view, lease)
         yield from erase(context, view, disks, lease, began=began)
         return f"What {left.verb} had left of VM {name} is removed."
     return (yield from _close(context, view, left, lease))
+
+
+def _own_way(context: Context, view: View, left: Lease, lease: Lease) -> Steps[str] | None:
+    """Return how the verbs are finished that have a way of their own; None for the others."""
+    verb = left.verb.removeprefix(_REPAIR)
+    if verb in purging.VERBS:
+        return purging.finish(context, view, view.more[0], left, lease)
+    if verb in guestnode.VERBS:
+        return guestnode.finish(context, lease)
+    if verb == servicerunning.REMOVE:
+        return servicerunning.finish(context, view, lease)
+    if verb == "rollback":
+        return finish_rollback(context, view, lease)
+    if "replaces" in left.notes:
+        return resume(context, view, left.vm, lease)
+    return None
 
 
 def _close(context: Context, view: View, left: Lease, lease: Lease) -> Steps[str]:

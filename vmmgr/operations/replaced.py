@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from vmmgr.drivers.pacemaker.cib import resources_in
 from vmmgr.model import NEW_PREFIX, OLD_PREFIX, Status, system_image
 from vmmgr.operations.domain import uuid_of
 from vmmgr.operations.fragment import Fragment
@@ -42,12 +43,14 @@ class Old:
         role: Started, Stopped or Disabled.
         disks: What the storage has of it.
         kept: What was put aside of it when it was disabled.
+        services: The ids of the services in it.
     """
 
     name: str
     role: str
     disks: Disks
     kept: Fragment
+    services: tuple[str, ...] = ()
 
     @classmethod
     def find(cls, view: View, name: str, more: tuple[Any, ...]) -> Old | None:
@@ -58,7 +61,9 @@ class Old:
         resource = view.resource(name)
         wanted = Status.STOPPED if resource and resource.target_role.lower() == "stopped" else Status.STARTED
         role = wanted if view.is_defined(name) else Status.DISABLED
-        return cls(name, str(role), disks, Fragment.from_text(put_aside, name))
+        kept = Fragment.from_text(put_aside, name)
+        part = kept if role is Status.DISABLED else Fragment.of(view.cib, name)
+        return cls(name, str(role), disks, kept, tuple(part.service_names))
 
     @property
     def uuid(self) -> str:
@@ -77,8 +82,9 @@ class Old:
     @property
     def losses(self) -> list[str]:
         """What to say beforehand of what goes with it."""
-        snapshots = {snapshot.name for snapshot in self.disks.snapshots()}
-        return [f"With the old VM {self.name} go its snapshots: {', '.join(sorted(snapshots))}."] if snapshots else []
+        snapshots = sorted({snapshot.name for snapshot in self.disks.snapshots()})
+        lost = {"snapshots": snapshots, "services": self.services}
+        return [f"With the old VM {self.name} go its {what}: {', '.join(names)}." for what, names in lost.items() if names]
 
     @property
     def images(self) -> list[str]:
@@ -130,7 +136,8 @@ class Old:
     def constraints(self, cib: Cib) -> list[ET.Element]:
         """Return its constraints that are the new VM's as well."""
         fragment = self.kept if self.role == Status.DISABLED else Fragment.of(cib, self.name)
-        return lasting(fragment.constraints, self.disks.metadata)
+        own = set(self.services)
+        return [item for item in lasting(fragment.constraints, self.disks.metadata) if not own & resources_in(item)]
 
 
 def name_in_the_way(view: View, found: Survey, name: str, images: tuple[str, ...], old: Old | None) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from vmmgr.drivers.pacemaker.cib import resources_in
+from vmmgr.drivers.pacemaker.services import stop_timeout
 from vmmgr.errors import VmMgrError
 from vmmgr.model import OLD_PREFIX, Lease, Status, VmState
 from vmmgr.operations.flattening import tell_complaints
@@ -23,7 +24,7 @@ from vmmgr.operations.restoring import finish_later, forget_old, put_back, remem
 from vmmgr.operations.retrying import change_definition, from_view
 from vmmgr.operations.status import describe_lease
 from vmmgr.operations.steps import ChangeEach, Role, Say, Step, change, read
-from vmmgr.operations.stopping import refuse_unless_stopped
+from vmmgr.operations.stopping import forgetting, refuse_unless_stopped
 from vmmgr.operations.survey import config_file
 from vmmgr.operations.swap import Swap
 from vmmgr.operations.waiting import TimeUpError, VmFailedError, wait_for
@@ -111,7 +112,7 @@ class Replacement:
 def stop_old(context: Context, view: View, job: Replacement, *first: Step) -> Steps[list[Any]]:
     """Do what is left to do about the new disks, and let the old VM stop, in one exec; return the values of ``first``."""
     cluster, name = context.cluster(view.host, view.programs), job.vm.name
-    stops = view.cib.operation_timeout(name, "stop") + job.vm.settings.stop_timeout
+    stops = stop_timeout(view.cib, name) + job.vm.settings.stop_timeout
     lease = renewed(job.lease, context.clock() - job.began + stops + _START)
     guards = (holding(cluster, job.lease), Step(cluster.renew_lease(lease)))
     role = Step(cluster.set_meta(name, "target-role", "Stopped"), undo=cluster.set_meta(name, "target-role", "Started"))
@@ -182,8 +183,7 @@ def _swap(context: Context, view: View, job: Replacement, own: list[Step]) -> St
     cluster, storage, name = context.cluster(view.host, view.programs), context.storage, vm.name
     what = change_of(context, view, job.found, vm, old)
     guards = [holding(cluster, job.lease), Step(cluster.assert_unchanged(view.cib))]
-    if view.cib.has_failures(name):
-        guards.append(Step(cluster.cleanup(name)))
+    guards += forgetting(cluster, view, name)
     if old.role != Status.DISABLED:
         text = Fragment.of(view.cib, name).to_text()
         guards.append(Step(storage.store_put(name, text), undo=storage.store_remove(name)))

@@ -192,7 +192,7 @@ def _old_back(context: Context, view: View, lease: Lease, kept: Fragment, own: l
         known = {item.get("id") for item in kept.constraints}
         added = [item for item in now.constraints if item.get("id") not in known and item.tag != "rsc_location"]
         primitive = with_target_role(kept.primitive, lease.notes["replaces"])
-        steps.append(Step(cluster.redefine(document(primitive, [*kept.constraints, *added]), ids, [])))
+        steps.append(Step(cluster.redefine(document(primitive, [*kept.constraints, *added], kept.services), ids, [])))
     elif ids:
         steps.append(Step(cluster.delete(ids)))
     guards = (holding(cluster, lease), Step(cluster.assert_unchanged(view.cib)))

@@ -11,6 +11,7 @@ from vmmgr.operations.journal import Journal
 from vmmgr.operations.steps import (
     Change,
     ChangeEach,
+    Join,
     NextControl,
     Pause,
     Read,
@@ -100,7 +101,7 @@ class Runner:
                     return self._watch(request)
         return None
 
-    def _watch(self, request: Read | ReadEach | Stream | Pause) -> Any:
+    def _watch(self, request: Read | ReadEach | Stream | Join | Pause) -> Any:
         """Answer what can be broken off at any time."""
         match request:
             case Read():
@@ -110,6 +111,8 @@ class Runner:
                 return self._read_each(request.commands)
             case Stream():
                 return self._stream(request)
+            case Join():
+                return self._remote.join(request.ways)
             case Pause():
                 time.sleep(request.seconds)
                 return True

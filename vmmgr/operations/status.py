@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from vmmgr.model import Status, VmState, system_image
+from vmmgr.drivers.pacemaker.guestnode import remote_attributes
+from vmmgr.drivers.pacemaker.services import failures_of, kind_of, services_of
+from vmmgr.model import ServiceState, Status, VmState, system_image
 
 if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+
     from vmmgr.model import Lease, Resource
     from vmmgr.operations.observation import View
 
@@ -22,7 +26,54 @@ def state_of(view: View, name: str) -> VmState:
     if resource is None:
         return VmState(name, _status_without_resource(view, name), None, mark + _storage_details(view, name))
     status, details = _status_of_resource(view, resource)
-    return VmState(name, status, resource.nodes[0] if resource.nodes else None, mark + details + _storage_details(view, name))
+    more = _guest_details(view, name, status) + _storage_details(view, name)
+    return VmState(name, status, resource.nodes[0] if resource.nodes else None, mark + details + more)
+
+
+def services_in(view: View, vm: str) -> list[ServiceState]:
+    """Return the states of the services in a VM that is enabled, by name."""
+    found = (_service_state(view, vm, item) for item in services_of(view.cib, vm))
+    return sorted(found, key=lambda state: state.name)
+
+
+def service_name(vm: str, resource: str) -> str:
+    """Return what a service is called by its user; its id in the cluster, if vm-mgr did not make it."""
+    return resource.removeprefix(f"{vm}.")
+
+
+def _service_state(view: View, vm: str, item: ET.Element) -> ServiceState:
+    """Tell of a service; while its VM does not run, that is why it does not."""
+    name = item.get("id", "")
+    status, details = _status_of_service(view, view.simulation.resources.get(name), view.resource(vm))
+    reason = () if details else _reason(view, name)
+    return ServiceState(vm, service_name(vm, name), name, kind_of(item), status, failures_of(view.cib, name), details or reason)
+
+
+def _status_of_service(view: View, resource: Resource | None, vm: Resource | None) -> tuple[Status, tuple[str, ...]]:
+    if resource is None:  # Pacemaker has not looked at it yet
+        return Status.STARTING, ()
+    if vm and not vm.nodes and not resource.nodes and resource.target_role.lower() != "stopped":
+        return Status.STOPPED, (f"VM {vm.name} does not run",)
+    return _status_of_resource(view, resource)
+
+
+def _guest_details(view: View, name: str, status: Status) -> tuple[str, ...]:
+    """Tell of a guest node, where there is more to be told than that it is one."""
+    primitive = view.cib.primitive(name)
+    node = remote_attributes(primitive).get("remote-node") if primitive is not None else None
+    if not node:
+        return ()
+    services = services_in(view, name)
+    started = sum(item.status is Status.STARTED for item in services)
+    counted = (f"services: {started} of {len(services)} started",) if services else ()
+    lost = status is Status.STARTED and not is_connected(view, node)
+    return (*((f"guest node {node} offline",) if lost else ()), *counted)
+
+
+def is_connected(view: View, node: str) -> bool:
+    """Whether the cluster has a connection to a guest node; Pacemaker says online also while it still tries to connect."""
+    machine, connection = view.simulation.nodes.get(node), view.simulation.resources.get(node)
+    return machine is not None and machine.online and connection is not None and connection.role == "Started"
 
 
 def describe_lease(lease: Lease, now: int) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from vmmgr.command import Command
-    from vmmgr.remote import Result
+    from vmmgr.remote import Result, Way
 
 T = TypeVar("T")
 
@@ -137,11 +137,18 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
+class Join:
+    """Connect to a guest by the first of these ways that works. Answer: the name by which it is a host from then on."""
+
+    ways: tuple[Way, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NextControl:
     """Leave the present control host for the next one. Answer: whether there is one."""
 
 
-Request = Read | ReadEach | Change | ChangeEach | Stream | Pause | Say | NextControl
+Request = Read | ReadEach | Change | ChangeEach | Stream | Pause | Say | Join | NextControl
 Steps = Generator[Request, Any, T]
 """An operation, or a part of one, that returns a ``T``."""
 

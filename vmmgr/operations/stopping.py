@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmmgr.drivers.pacemaker.services import stop_timeout
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import Lease, Status
 from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vmmgr.disks import Disks
+    from vmmgr.drivers.base import ClusterDriver
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
@@ -57,7 +59,7 @@ def stopped_and_marked(
         if not check(view):
             return view, None
         refuse_unmanaged(view, name)
-        patience = timeout or view.cib.operation_timeout(name, "stop")
+        patience = timeout or stop_timeout(view.cib, name)
         lease = new_lease(context, view, name, verb, extra=patience, notes=notes(view) if notes else None)
         cluster = context.cluster(view.host, view.programs)
         steps = [*taking(cluster, view, lease)]
@@ -97,6 +99,11 @@ def unused_disks(context: Context, name: str) -> Steps[Disks]:
             raise RefusedError(f"The disks of VM {name} are in use ({words}); end that first.")
         if not (yield Pause(1.0)):
             return disks
+
+
+def forgetting(cluster: ClusterDriver, view: View, *resources: str) -> list[Step]:
+    """Return the steps that make Pacemaker forget the failures of these resources, of those that have some."""
+    return [Step(cluster.cleanup(name)) for name in resources if view.cib.has_failures(name)]
 
 
 def refuse_unless_stopped(view: View, name: str) -> None:

@@ -22,7 +22,7 @@ from vmmgr.remote.proxy import Proxy
 from vmmgr.remote.target import Hop, Settings, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from paramiko import Channel, PKey
 
@@ -48,6 +48,8 @@ class Connection(fabric.Connection):  # type: ignore[misc]
     _known: KnownHosts | None = None
     _keys: Keys | None = None
     _proxy: Proxy | None = None
+    _relay: Callable[[], Channel] | None = None
+    _relayed: Channel | None = None
     _passed: tuple[tuple[str, int | None], ...] = ()
 
     def __init__(
@@ -57,6 +59,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         *,
         gateway: Connection | None = None,
         passed: tuple[tuple[str, int | None], ...] = (),
+        relay: Callable[[], Channel] | None = None,
     ) -> None:
         """Read the configuration for one machine.
 
@@ -65,11 +68,12 @@ class Connection(fabric.Connection):  # type: ignore[misc]
             settings: how to connect.
             gateway: the jump host to go through; None to find it out from the machine and ssh_config.
             passed: the addresses and ports for which this one is a jump host, so that none is its own.
+            relay: opens the channel of a command that connects to the machine; the connection runs over its input and output.
 
         Raises:
             ConfigurationError: the inventory or ssh_config holds a value that cannot be used.
         """
-        self._target, self._settings, self._passed = target, settings, passed
+        self._target, self._settings, self._passed, self._relay = target, settings, passed, relay
         self.timeout = settings.connect_timeout
         config = fabric.Config(lazy=True, ssh_config=ssh_config.for_target(target, ssh_config.read(settings.ssh_config)))
         try:
@@ -84,6 +88,8 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         """Find the way to the machine: jump hosts built with this class, a ProxyCommand, or None for direct."""
         assert self._target
         assert self._settings
+        if self._relay:
+            return None
         jump = self.ssh_config.get("proxyjump")
         command: str | None = self.ssh_config.get("proxycommand")
         if not jump:
@@ -112,7 +118,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         try:
             self._connect()
         except BaseException as error:
-            complaint = self._proxy.complaint if self._proxy else ""
+            complaint = self._complaint
             self._dispose()
             if isinstance(error, VmMgrError) or not isinstance(error, OSError | SSHException | EOFError):
                 raise
@@ -144,6 +150,9 @@ class Connection(fabric.Connection):  # type: ignore[misc]
 
     def _route(self) -> socket.socket | Channel:
         """Open what the SSH connection runs over."""
+        if self._relay:
+            self._relayed = self._relay()
+            return self._relayed
         if isinstance(self.gateway, str):
             self._proxy = Proxy(self.gateway)
             return self._proxy.socket
@@ -173,6 +182,13 @@ class Connection(fabric.Connection):  # type: ignore[misc]
 
     def _names(self) -> Sequence[str]:
         return names_of(self.host, self.port, self.ssh_config.get("hostkeyalias"))
+
+    @property
+    def _complaint(self) -> str:
+        """What the command that the connection runs over wrote to stderr so far."""
+        if self._relayed and self._relayed.recv_stderr_ready():
+            return self._relayed.recv_stderr(2000).decode(errors="replace").strip()
+        return self._proxy.complaint if self._proxy else ""
 
     @property
     def _patience(self) -> float:
@@ -214,6 +230,9 @@ class Connection(fabric.Connection):  # type: ignore[misc]
         if self._proxy:
             self._proxy.close()
             self._proxy = None
+        if self._relayed:
+            self._relayed.close()
+            self._relayed = None
         if isinstance(self.gateway, Connection):
             self.gateway.close()
 

@@ -10,10 +10,13 @@ import time
 from typing import TYPE_CHECKING
 
 from vmmgr.errors import ConnectionLostError, SudoError, UnreachableError
+from vmmgr.remote.background import in_background
 from vmmgr.remote.batch import ENVIRONMENT, KILL_AFTER, Decoded, Line, Result, check_words, decode, encode, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from paramiko import Channel
 
     from vmmgr.remote.channel import Output
     from vmmgr.remote.connection import Connection
@@ -49,11 +52,17 @@ class BatchLostError(ConnectionLostError):
 class Host:
     """One machine of a site; safe to use from several threads."""
 
-    def __init__(self, target: Target, settings: Settings, sudo_password: str | None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        settings: Settings,
+        sudo_password: str | None,
+        relay: Callable[[], Channel] | None = None,
+    ) -> None:
         self.name = target.name
         self.execs = 0
         self.connections = 0
-        self._target, self._settings, self._password = target, settings, sudo_password
+        self._target, self._settings, self._password, self._relay = target, settings, sudo_password, relay
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._slots = threading.BoundedSemaphore(_SESSIONS)
@@ -73,7 +82,7 @@ class Host:
                 msg = f"The connection to {self.name} is closed for good"
                 raise RuntimeError(msg)
             if self._connection is None:
-                self._connection = Connection(self._target, self._settings)
+                self._connection = Connection(self._target, self._settings, relay=self._relay)
             if not self._connection.is_connected:
                 self._connection.open()
                 self.connections += 1
@@ -163,6 +172,19 @@ class Host:
             raise self._no_shell(output)
         return Result(self.name, line.argv, output.exit_status, output.stdout, stderr)
 
+    def open_relay(self, argv: Sequence[str]) -> Channel:
+        """Run a command that passes on what it reads and writes, as the login and not as root, until the channel is closed.
+
+        Such a channel is one more than ``_SESSIONS``; there is one for each guest that is reached through this machine.
+
+        Raises:
+            ConnectError: nothing was run.
+        """
+        connection = self.connect()
+        channel = connection.open_channel()
+        channel.exec_command(shlex.join(argv))
+        return channel
+
     def _execute(self, arguments: str, stdin: Iterable[bytes | memoryview], limit: float) -> Output:
         """Run the root shell with ``arguments`` in a channel of its own."""
         connection = self.connect()
@@ -179,7 +201,7 @@ class Host:
         from vmmgr.remote.channel import execute
 
         try:
-            channel = connection.open_channel()
+            channel = in_background(connection.open_channel).result()  # see execute()
             self.execs += 1
             return execute(channel, command, stdin, limit=limit)
         except (SSHException, EOFError) as error:

@@ -78,6 +78,21 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """A way to a machine that is none of the site.
+
+    Attributes:
+        target: the machine, with a name that tells this way from any other.
+        through: the machine of the site that passes the connection on; empty for a direct one.
+        argv: the command that does so there.
+    """
+
+    target: Target
+    through: str = ""
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How this workstation connects.
 

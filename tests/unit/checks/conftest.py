@@ -21,4 +21,4 @@ def remote() -> RecordedRemote:
 @pytest.fixture(autouse=True)
 def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no plugins but those of a test."""
-    monkeypatch.setattr("vmmgr.plugins.entry_points", lambda **_: ())
+    monkeypatch.setattr("vmmgr.hooks.entry_points", lambda **_: ())

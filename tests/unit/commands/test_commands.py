@@ -54,6 +54,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     from vmmgr.operations import (
         colocation,
         create,
+        deploy,
         listing,
         membership,
         metadata,
@@ -62,12 +63,13 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
         rollback,
         running,
         snapshots,
+        undeploy,
     )
 
     stub = Site()
     monkeypatch.setattr(session, "run_on_site", stub.run_on_site)
     for module, names in (
-        (rollback, ["rollback"]),
+        (rollback, ["rollback"]), (deploy, ["deploy"]), (undeploy, ["undeploy"]),
         (metadata, ["vm_metadata", "metadata_value", "set_metadata", "unset_metadata"]), (removal, ["remove", "repair"]),
         (colocation, ["add_colocation", "list_colocations", "remove_colocation"]), (create, ["create"]), (listing, ["list_vms", "vm_status"]), (membership, ["enable", "disable"]),
         (running, ["start", "stop"]), (snapshots, ["create_snapshot", "list_snapshots"]), (purging, ["remove_snapshot", "purge"]),
@@ -350,7 +352,7 @@ def test_the_site_is_chosen_before_or_after_the_command(
     site_name, inventories, config = chosen
     assert site.options == {
         "site": site_name, "inventories": [Path(name) for name in inventories], "config": Path(config) if config else None, "quiet": False,
-        "preview": None,
+        "preview": None, "announce": None,
     }  # fmt: skip
 
 
@@ -532,7 +534,7 @@ def test_a_reserved_key_is_told_before_its_value_is_read(site: Site, capsys: pyt
 @pytest.mark.parametrize(
     "verb",
     ["create", "start", "stop", "enable", "disable", "remove", "repair", "status", "list_metadata", "create_snapshot", "list_snapshots",
-     "remove_snapshot", "purge"],
+     "remove_snapshot", "purge", "deploy", "undeploy"],
 )  # fmt: skip
 def test_a_vm_must_be_named(site: Site, capsys: pytest.CaptureFixture[str], verb: str) -> None:
     """No verb that acts on one VM runs without its name."""
@@ -543,9 +545,10 @@ def test_a_vm_must_be_named(site: Site, capsys: pytest.CaptureFixture[str], verb
 def test_drivers_need_no_site(shown: Any) -> None:
     """The built-in drivers are listed, all of them usable, without a site."""
     rows = json.loads(shown("drivers", "-f", "json"))
-    assert [(row["Kind"], row["Name"], row["State"], row["Problem"]) for row in rows[:4]] == [
+    assert [(row["Kind"], row["Name"], row["State"], row["Problem"]) for row in rows] == [
         ("cluster", "crmsh", "usable", ""), ("cluster", "pcs", "usable", ""), ("storage", "rbd", "usable", ""),
         ("hypervisor", "libvirt", "usable", ""),
+        ("guest", "apt", "usable", ""), ("guest", "dnf", "usable", ""), ("guest", "zypper", "usable", ""),
     ]  # fmt: skip
 
 

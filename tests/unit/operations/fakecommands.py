@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from fakeceph import CephCommands, ExitError
+from fakeguest import GUEST_PLAIN, GUEST_SCRIPTS, GuestCommands
 from fakesite import EPOCH_START, Host, Run
 
 from vmmgr.rendering import Renderer
@@ -38,9 +39,11 @@ _SAMPLE = {
     "vm": "x", "token": "t", "ids": ["i"], "tools": ["crm"], "admin_epoch": "0", "epoch": "0", "pool": "p", "image": "i",
     "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
     "usage": "no", "keys": ["k"], "mode": "change", "words": ["w"], "seconds": 20, "freeze": "yes", "pause": "no",
-    "snapshot": "s", "images": ["i"], "known": "", "strict": "no", "looks": 1, "num_updates": "0",
+    "snapshot": "s", "images": ["i"], "known": "", "address": "a", "port": 1, "record": "r", "folder": "f", "packages": ["p"],
+    "package": "p", "files": ["f"], "former": "f", "strict": "no", "looks": 1, "num_updates": "0",
 }  # fmt: skip
 _SCRIPTS = (
+    *GUEST_SCRIPTS,
     "pacemaker/news", "libvirt/quiesce", "libvirt/release", "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
     "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
     "crmsh/redefine", "pcs/define", "pcs/delete", "pcs/redefine", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
@@ -50,7 +53,7 @@ _SCRIPTS = (
 TEMPLATE_OF = {RENDERER.argv(name, **_SAMPLE)[2]: name.split("/")[1] for name in _SCRIPTS}
 
 
-class Commands(CephCommands):
+class Commands(CephCommands, GuestCommands):
     """What each command does to a site."""
 
     def execute(self, host: Host, argv: tuple[str, ...], stdin: str) -> str:
@@ -195,7 +198,11 @@ class Commands(CephCommands):
             target = new.find(f"configuration/{section}")
             assert target is not None
             for item in ET.fromstring(text).iterfind(f"configuration/{section}/*"):
-                if target.find(f"*[@id='{item.get('id')}']") is not None:
+                there = target.find(f"*[@id='{item.get('id')}']")
+                if there is not None and item.tag == "primitive" and not item.get("class"):
+                    _merge(there, item)
+                    continue
+                if there is not None:
                     self.site.violations.append(f"{item.get('id')} was defined again")
                 target.append(item)
 
@@ -209,7 +216,7 @@ class Commands(CephCommands):
         for name in names:
             if self.site.runs.get(name, Run()).node:
                 self.site.violations.append(f"{name} was deleted while it ran")
-            for parent in new.iterfind("configuration/*"):
+            for parent in list(new.iterfind("configuration//*")):
                 for item in parent.findall(f"*[@id='{name}']"):
                     parent.remove(item)
 
@@ -284,6 +291,12 @@ class Commands(CephCommands):
     def do_remove_file(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         host.files.pop(arguments[-1], None)
 
+    def do_state(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        run = self.site.runs.get(options["domain"])
+        if run is None or run.node != host.name:
+            raise ExitError(1, f"error: failed to get domain '{options['domain']}'")
+        return "paused\n\n" if run.still and self.site.seconds < run.still[2] and run.still[0] == "resume" else "running\n\n"
+
     def do_destroy(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         run = self.site.runs.get(arguments[0])
         if run and run.node == host.name:
@@ -317,6 +330,17 @@ class Commands(CephCommands):
         return ended
 
 
+def _merge(there: ET.Element, more: ET.Element) -> None:
+    """Change what is there into what it is with more of it (cibadmin --modify)."""
+    for item in more:
+        same = there.find(f"{item.tag}[@id='{item.get('id')}']")
+        if same is None:
+            there.append(item)
+        else:
+            same.attrib.update(item.attrib)
+            _merge(same, item)
+
+
 def _arguments(argv: tuple[str, ...], name: str) -> list[str]:
     """Return what comes after the words that say what is to be done."""
     if argv[0] == "sh":
@@ -339,6 +363,8 @@ _PLAIN = {
     ("crm_resource", "--cleanup"): "cleanup",
     ("crm_resource", "--meta"): "set_meta",
     ("rm", "-f", "--"): "remove_file",
+    ("virsh", "domstate"): "state",
+    **GUEST_PLAIN,
     ("true",): "nothing",
     ("ceph", "mon", "dump"): "monitors",
     ("rbd", "group", "ls"): "groups",

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fakecommands import Commands, ExitError, command_name
+from fakesite import Guest
 
-from vmmgr.errors import ConnectionLostError, UnreachableError, VmMgrError
+from vmmgr.errors import ConnectionLostError, SudoError, UnreachableError, VmMgrError
 from vmmgr.remote import BatchLostError, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from fakesite import FakeSite
+    from fakesite import FakeSite, Host
 
-    from vmmgr.remote import Line
+    from vmmgr.remote import Line, Way
     from vmmgr.site.model import Machine
 
 
@@ -70,6 +71,8 @@ class FakeRemote:
         self.batches: list[tuple[str, list[str]]] = []
         self.changes: list[tuple[str, list[tuple[tuple[str, ...], str | None]]]] = []
         self.killed = False
+        self.guests: dict[str, Guest] = {}
+        self.users: list[str | None] = []
 
     def connect_first(self, machines: Sequence[Machine], **_: object) -> str:
         for machine in machines:
@@ -77,6 +80,21 @@ class FakeRemote:
                 self._connect(machine.name)
                 return machine.name
         raise UnreachableError("No machine answers.")
+
+    def join(self, ways: Sequence[Way]) -> str:
+        """Reach a guest by the first way that works."""
+        for way in ways:
+            guest = next((guest for guest in self.site.guests.values() if guest.address == way.target.address), None)
+            vm = next((vm for vm, found in self.site.guests.items() if found is guest), "")
+            if guest and self.site.runs[vm].node and (way.through or "workstation") not in guest.unreachable:
+                self.guests[way.target.name] = guest
+                self.users.append(way.target.user)
+                return way.target.name
+        raise UnreachableError(f"{ways[0].target.name} does not answer.")
+
+    def machine(self, name: str) -> Host:
+        """Return a machine of the site, or a guest that was joined."""
+        return self.guests[name] if name in self.guests else self.site.hosts[name]
 
     def run(self, host: str, lines: Sequence[Line], *, stop_on_failure: bool = False, together: bool = False) -> list[Result]:
         self._connect(host)
@@ -120,6 +138,10 @@ class FakeRemote:
             raise ConnectionLostError(f"The connection to {host} was lost while data was sent")
         if fault and fault.kind in {"fail", "late"}:
             return Result(host, tuple(argv), 124 if fault.kind == "late" else 1, b"", b"injected")
+        if command_name(tuple(argv)) == "receive":
+            self.guests[host].folders[argv[-1].partition("=")[2]] = data
+            self._end(fault)
+            return Result(host, tuple(argv), 0, b"", b"")
         image = self.site.images.get(argv[6])
         if image is None:
             return Result(host, tuple(argv), 2, b"", b"no such image")
@@ -130,7 +152,10 @@ class FakeRemote:
     def _connect(self, host: str) -> None:
         if self.killed:
             raise AssertionError("something runs after the workstation was killed")
-        if not self.site.hosts[host].reachable:
+        machine = self.machine(host)
+        if isinstance(machine, Guest) and not machine.sudo:
+            raise SudoError(f"{host}: sudo does not let the login run /bin/sh as root.")
+        if not machine.reachable:
             raise UnreachableError(f"{host} does not answer.")
         if host not in self.connected:
             self.connected.append(host)
@@ -148,7 +173,7 @@ class FakeRemote:
         if fault and fault.kind in {"fail", "late"} and not fault.effect:
             return Result(host, line.argv, 124 if fault.kind == "late" else 1, b"", b"injected")
         try:
-            output = self.commands.execute(self.site.hosts[host], line.argv, line.stdin or "")
+            output = self.commands.execute(self.machine(host), line.argv, line.stdin or "")
             answer = Result(host, line.argv, 0, output.encode(errors="surrogateescape"), b"")
         except ExitError as error:
             answer = Result(host, line.argv, error.code, error.output.encode(), error.said.encode())

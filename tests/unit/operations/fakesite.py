@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from vmmgr.drivers.pacemaker.authkey import FALLBACK, FILE
 from vmmgr.site.model import Machine, Site
 
 EPOCH_START = 1_700_000_000
@@ -64,6 +66,52 @@ class Host:
     refuses_domain: str = ""
     node: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def key(self) -> str | None:
+        """The key that Pacemaker uses for remote nodes."""
+        return self.files.get(FILE) or self.files.get(FALLBACK)
+
+
+@dataclass
+class Guest(Host):
+    """A guest with Debian 12, and the remote daemon in it.
+
+    Attributes:
+        address: Where it is reached.
+        unreachable: From where it cannot be reached: ``workstation``, or the name of a hypervisor.
+        sudo: Whether the login may be root.
+        managers: The package managers that it has.
+        free: KiB.
+        packages: What is installed, and in ``record`` what was written down of that.
+        folders: The folders that were made, with what was sent there.
+        active, enabled, port: The remote daemon; it listens after so many of the site's seconds.
+        firewall: Whether an active firewall lets the port through; None where there is none.
+        source: Whether it has package sources.
+        needed: What needs the packages by now.
+    """
+
+    address: str = "10.0.0.101"
+    unreachable: set[str] = field(default_factory=set)
+    sudo: bool = True
+    system: str = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"'
+    managers: list[str] = field(default_factory=lambda: ["apt-get"])
+    free: int = 600_000
+    packages: list[str] = field(default_factory=lambda: ["bash"])
+    record: list[str] = field(default_factory=list)
+    folders: dict[str, bytes] = field(default_factory=dict)
+    active: bool = False
+    enabled: bool = False
+    port: str = "3121"
+    listens_after: float = 0.0
+    firewall: bool | None = None
+    source: bool = True
+    needed: str = ""
+
+    def lasting(self) -> dict[str, object]:
+        """Return what lasts, for comparison."""
+        names = ("files", "packages", "record", "folders", "active", "enabled", "port", "firewall")
+        return {name: copy.copy(getattr(self, name)) for name in names}
+
 
 @dataclass
 class Run:
@@ -88,6 +136,8 @@ class FakeSite:
     Attributes:
         delay: The looks that a start or a stop takes.
         broken: For a VM: ``start`` or ``stop`` fails, ``hang`` never ends.
+        deaf: The guest nodes that nobody can connect to; ``locked`` are those that have another key; ``cut_off`` are the
+            machines that reach no guest.
         definitions: How many changes of definition the CIB has seen.
         violations: What must never happen.
     """
@@ -112,6 +162,11 @@ class FakeSite:
         self.seconds = 0.0
         self.delay = 1
         self.broken: dict[str, str] = {}
+        self.deaf: set[str] = set()
+        self.locked: set[str] = set()
+        self.cut_off: set[str] = set()
+        self.guests: dict[str, Guest] = {}
+        self.more_addresses: list[str] = []
         self.definitions = 0
         self.violations: list[str] = []
 
@@ -149,6 +204,12 @@ class FakeSite:
     def edit(self) -> None:
         """Count a change of the configuration."""
         self.cib.set("epoch", str(int(self.cib.get("epoch", "0")) + 1))
+
+    def guest_nodes(self) -> dict[str, str]:
+        """Return the VMs that are nodes, by the names that they have as such."""
+        pairs = self.resources.iterfind("primitive/meta_attributes/nvpair[@name='remote-node']/../..")
+        found = {item.get("id", ""): item.find("meta_attributes/nvpair[@name='remote-node']") for item in pairs}
+        return {pair.get("value", ""): vm for vm, pair in found.items() if pair is not None}
 
     def leases(self) -> list[str]:
         sets = self.find("configuration/crm_config").iterfind("cluster_property_set")
@@ -188,6 +249,7 @@ class FakeSite:
             "groups": {name: set(members) for name, members in self.groups.items()},
             "group snapshots": {name: dict(found) for name, found in self.group_snapshots.items() if found},
             "store": dict(self.store),
+            "guests": {vm: guest.lasting() for vm, guest in self.guests.items()},
             "files": files,
             "running": sorted(vm for vm, run in self.runs.items() if run.node),
             "still": sorted(vm for vm, run in self.runs.items() if run.still and self.seconds < run.still[2]),
@@ -206,7 +268,11 @@ class FakeSite:
         """Let Pacemaker do a bit of its work on a VM."""
         vm = primitive.get("id", "")
         run = self.runs.setdefault(vm, Run())
-        if primitive.get("type") != "VirtualDomain" or not run.managed or run.blocked:
+        node = self.tied_to(vm)
+        if (primitive.get("type") != "VirtualDomain" and not node) or not run.managed or run.blocked:
+            return
+        if node and self._candidate(vm) is None:  # a service goes down with its VM
+            self.move(vm, run, None)
             return
         wants_stop = self.target_role(vm) == "Stopped"
         candidate = self._candidate(vm) if quorate else None
@@ -230,10 +296,21 @@ class FakeSite:
     def _fail(self, vm: str, run: Run, operation: str, node: str) -> None:
         run.failed = run.blocked = operation == "stop"
         run.given_up, run.progress, run.role = True, 0, ("Started" if run.node else "Stopped")
+        self._record(vm, operation, node, "no memory")
+
+    def _ask_guest(self, node: str, vm: str) -> None:
+        """Find out whether the remote daemon in a guest lets the nodes in."""
+        if guest := self.guests.get(vm):
+            keys = {guest.key, *(host.key for host in self.hosts.values() if host.reachable)}
+            (self.deaf.discard if guest.active else self.deaf.add)(node)
+            (self.locked.discard if len(keys) == 1 else self.locked.add)(node)
+
+    def _record(self, resource: str, operation: str, node: str, reason: str) -> None:
+        """Write a failure down in the history."""
         self.find("status").append(
             ET.fromstring(
-                f'<node_state uname="{node}"><lrm><lrm_resources><lrm_resource id="{vm}"><lrm_rsc_op operation="{operation}" '
-                f'rc-code="1" on_node="{node}" exit-reason="no memory" last-rc-change="7"/></lrm_resource></lrm_resources></lrm>'
+                f'<node_state uname="{node}"><lrm><lrm_resources><lrm_resource id="{resource}"><lrm_rsc_op operation="{operation}" '
+                f'rc-code="1" on_node="{node}" exit-reason="{reason}" last-rc-change="7"/></lrm_resource></lrm_resources></lrm>'
                 "</node_state>"
             )
         )
@@ -244,7 +321,16 @@ class FakeSite:
         for image in self.groups.get(vm, ()):
             self.images[image].watchers = [f"10.0.0.9:0/{node}"] if node else []
 
+    def tied_to(self, resource: str) -> str | None:
+        """Return the guest node that a service runs in and nowhere else."""
+        found = self.constraints.find(f"rsc_location[@rsc='{resource}'][@score='INFINITY'][@resource-discovery='exclusive']")
+        node = None if found is None else found.get("node", "")
+        return node if node and node not in self.hosts else None
+
     def _candidate(self, vm: str) -> str | None:
+        if node := self.tied_to(vm):
+            machine = self.guest_nodes().get(node)
+            return node if machine and self.runs[machine].node and node not in self.deaf | self.locked else None
         pins = [
             item.get("node")
             for item in self.constraints.iterfind(f"rsc_location[@rsc='{vm}']")
@@ -283,10 +369,21 @@ class FakeSite:
         for tag, later in (("cluster_status", False), ("revised_cluster_status", True)):
             status = ET.SubElement(root, tag)
             nodes = ET.SubElement(status, "nodes")
+            defaults = dict.fromkeys(("standby", "standby_onfail", "maintenance", "unclean"), "false")
             for item in self.hosts.values():
-                defaults = dict.fromkeys(("standby", "standby_onfail", "maintenance", "unclean"), "false")
                 ET.SubElement(nodes, "node", {"name": item.name, "type": "member", "online": "true", **defaults, **item.node})
+            for node, vm in self.guest_nodes().items():
+                self._ask_guest(node, vm)
+                if node in self.locked:
+                    self._record(node, "start", self.runs[vm].node or "", "Key was rejected by service")
+                online = str(bool(self.runs[vm].node) and node not in self.deaf).lower()
+                ET.SubElement(
+                    nodes, "node", {"name": node, "type": "remote", "id_as_resource": vm, "online": online, **defaults}
+                )
             resources = ET.SubElement(status, "resources")
+            for node, vm in self.guest_nodes().items():
+                role = "Started" if self.runs[vm].node and not {node} & (self.deaf | self.locked) else "Stopped"
+                ET.SubElement(resources, "resource", id=node, resource_agent="ocf:pacemaker:remote", role=role)
             for primitive in self.resources.iter("primitive"):
                 self._describe(resources, primitive, quorate=host.quorate, later=later)
         return ET.tostring(root, encoding="unicode")

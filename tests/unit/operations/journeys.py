@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fakeremote import Event, Fault, Killed
 from fakesite import FakeSite
 from workbench import DOMAIN, Bench, add_vm, constrain, creating
 
+from vmmgr.drivers.pacemaker.guestnode import GuestNode
 from vmmgr.errors import VmMgrError
 from vmmgr.operations.clone import clone
 from vmmgr.operations.cloneplan import CloneRequest
 from vmmgr.operations.colocation import add_colocation, remove_colocation
+from vmmgr.operations.guestnode import add_guest_node, remove_guest_node
 from vmmgr.operations.inheritance import Wishes
 from vmmgr.operations.membership import disable, enable
 from vmmgr.operations.metadata import set_metadata, unset_metadata
@@ -21,6 +23,9 @@ from vmmgr.operations.removal import remove
 from vmmgr.operations.retention import Retention
 from vmmgr.operations.rollback import rollback
 from vmmgr.operations.running import start, stop
+from vmmgr.operations.servicedefinition import ServiceRequest
+from vmmgr.operations.servicerunning import remove_service, start_service, stop_service
+from vmmgr.operations.services import add_service
 from vmmgr.operations.snapshots import SnapshotRequest, create_snapshot
 
 if TYPE_CHECKING:
@@ -35,9 +40,14 @@ if TYPE_CHECKING:
 JOURNEYS = (
     "create", "create stopped", "create disabled", "create forced", "clone", "clone paused", "clone disabled", "clone forced", "clone paused forced", "clone copying forced", "start", "stop", "disable", "enable", "enable metadata", "remove", "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
     "remove_colocation", "remove_colocation disabled",
+    "add_pacemaker_remote", "add_pacemaker_remote disabled", "add_pacemaker_remote metadata",
+    "remove_pacemaker_remote", "remove_pacemaker_remote disabled", "remove_pacemaker_remote metadata",
+    "add_service", "remove_service", "start_service", "stop_service", "disable services", "enable services", "remove services",
     "create_snapshot", "create_snapshot compatible", "create_snapshot disabled", "remove_snapshot", "remove_snapshot foreign", "purge",
     "rollback", "rollback stopped", "rollback disabled", "rollback unsafe", "rollback compatible",
 )  # fmt: skip
+NODE = GuestNode("web-node", "192.0.2.7", connect_timeout=30)
+SERVICE = ServiceRequest("web", "beat", ("ocf", "pacemaker", "Dummy"), {"fake": "x"}, attempts=3)
 COLOCATION = '<rsc_colocation id="together" rsc="web" with-rsc="db" score="700"/>'
 
 
@@ -125,7 +135,11 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
         constrain(site, COLOCATION)
     if name == "remove_colocation disabled":
         Bench(site, clock).run(lambda context: add_colocation(context, "web", ["db"]))
-    if name == "enable":
+    _add_services(site, clock, verb, kind)
+    if name in {"enable", "enable services"}:
+        Bench(site, clock).run(lambda context: disable(context, "web"))
+    if name.endswith("pacemaker_remote disabled"):
+        Bench(site, clock).run(lambda context: enable(context, "web"))
         Bench(site, clock).run(lambda context: disable(context, "web"))
     if kind != "new" and verb.endswith("set_metadata"):
         site.images["system_web"].metadata["owner"] = "ann"
@@ -146,6 +160,12 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
         "unset_metadata": lambda context: unset_metadata(context, "web", "owner"),
         "add_colocation": lambda context: add_colocation(context, "web", ["db"]),
         "remove_colocation": lambda context: remove_colocation(context, "web", ["db"]),
+        "add_service": lambda context: add_service(context, SERVICE),
+        "remove_service": lambda context: remove_service(context, "web", "beat"),
+        "start_service": lambda context: start_service(context, "web", "beat"),
+        "stop_service": lambda context: stop_service(context, "web", "beat"),
+        "add_pacemaker_remote": lambda context: add_guest_node(context, "web", NODE),
+        "remove_pacemaker_remote": lambda context: remove_guest_node(context, "web"),
         "create_snapshot": lambda context: create_snapshot(
             context, SnapshotRequest("web", "before", compatible=kind == "compatible")
         ),
@@ -155,6 +175,16 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
     }
     site.settle()
     return Journey(name, operations[verb], site)
+
+
+def _add_services(site: FakeSite, clock: Clock, verb: str, kind: str) -> None:
+    """Make a guest node of the VM with a service in it, for the verbs that are about that."""
+    with_service = verb.endswith("_service") or kind == "services"
+    if with_service or verb == "remove_pacemaker_remote":
+        Bench(site, clock).run(lambda context: add_guest_node(context, "web", NODE))
+    if with_service and verb != "add_service":
+        request = replace(SERVICE, start=verb != "start_service")
+        Bench(site, clock).run(lambda context: add_service(context, request))
 
 
 def _take_snapshots(site: FakeSite, clock: Clock, verb: str, kind: str) -> None:

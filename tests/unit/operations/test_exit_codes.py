@@ -25,17 +25,26 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 ROOT = Path(__file__).parents[3]
-ON_A_VM = [verb for verb in COMMANDS if verb not in ("help", "drivers")]
-READING = ("list", "status", "list_colocations", "list_metadata", "get_metadata", "list_snapshots")
+ON_A_VM = [verb for verb in COMMANDS if verb not in ("help", "drivers", "check", "completion")]
+READING = ("list", "status", "show", "list_colocations", "list_metadata", "get_metadata", "list_snapshots", "list_services")
+# These need a guest; tests/unit/operations/test_deploy.py repeats them.
+IN_A_GUEST = ("deploy", "undeploy")
+_ADD_NODE = ("add_pacemaker_remote", "-n", "web", "--remote_name", "node", "--remote_address", "192.0.2.7")
+_ADD_SERVICE = ("add_service", "-n", "web", "beat", "--systemd", "beat")
 # What has to be done to the VM ``web`` before a verb has something to do.
 FIRST = {
-    "create": ("remove", "-n", "web"),
-    "enable": ("disable", "-n", "web"),
-    "start": ("stop", "-n", "web"),
-    "purge": ("create_snapshot", "-n", "web", "--snap_name", "old"),
-    "remove_snapshot": ("create_snapshot", "-n", "web", "--snap_name", "old"),
-    "rollback": ("create_snapshot", "-n", "web", "--snap_name", "old"),
-    "remove_colocation": ("add_colocation", "-n", "web", "db"),
+    "create": [("remove", "-n", "web")],
+    "enable": [("disable", "-n", "web")],
+    "start": [("stop", "-n", "web")],
+    "purge": [("create_snapshot", "-n", "web", "--snap_name", "old")],
+    "remove_snapshot": [("create_snapshot", "-n", "web", "--snap_name", "old")],
+    "rollback": [("create_snapshot", "-n", "web", "--snap_name", "old")],
+    "remove_colocation": [("add_colocation", "-n", "web", "db")],
+    "remove_pacemaker_remote": [_ADD_NODE],
+    "add_service": [_ADD_NODE],
+    "start_service": [_ADD_NODE, (*_ADD_SERVICE, "--nostart")],
+    "stop_service": [_ADD_NODE, _ADD_SERVICE],
+    "remove_service": [_ADD_NODE, _ADD_SERVICE],
 }
 # How options look whose meaning is cliff's.
 SHAPES = {"--format", "--column", "--sort-column", "--quote", "--max-width", "--variable", "--prefix"}
@@ -95,6 +104,9 @@ def needs(tmp_path: Path) -> dict[str, list[str]]:
         "rollback": snapshot,
         "get_metadata": key,
         "set_metadata": [*key, "--metadata_value", "x"],
+        "add_pacemaker_remote": [*_ADD_NODE[3:]],
+        "add_service": [*_ADD_SERVICE[3:]],
+        **{f"{verb}_service": ["beat"] for verb in ("start", "stop", "remove")},
     }
 
 
@@ -107,11 +119,11 @@ def documented() -> dict[str, tuple[int, str]]:
     return {verb.strip(" `"): (int(code), words.partition(";")[0].partition(":")[0]) for verb, words, code, _ in rows}
 
 
-@pytest.mark.parametrize("verb", [verb for verb in ON_A_VM if verb not in READING])
+@pytest.mark.parametrize("verb", [verb for verb in ON_A_VM if verb not in (*READING, *IN_A_GUEST)])
 def test_the_same_again(desk: Desk, needs: dict[str, list[str]], verb: str) -> None:
     """A verb that has done its work says so when it is repeated, and changes nothing; only a rollback is done once more."""
-    if verb in FIRST:
-        assert desk(*FIRST[verb])[0] == 0
+    for first in FIRST.get(verb, ()):
+        assert desk(*first)[0] == 0
     words = (verb, "-n", "web", *needs.get(verb, ()))
     code, _, told = desk(*words)
     assert code == 0, told
@@ -186,7 +198,9 @@ def test_empty_values(desk: Desk, needs: dict[str, list[str]], verb: str, option
     """What a script passes when its variable is empty is never taken for something: wrong usage, and nobody is contacted."""
     given = {"--from-file": ["-n", "web", "--metadata_name", "note"], "--id": []}.get(option)
     if given is None:
-        given = ["-n", "web", *needs.get(verb, ())]
+        more = needs.get(verb, [])
+        # of a service, the empty word is its name
+        given = ["-n", "web", *(more[1:] if verb.endswith("_service") and not option else more)]
     code, out, told = desk(verb, *given, *([option] if option else []), "")
     assert (code, out) == (2, ""), told
     assert "''" in told or "empty" in told, told
