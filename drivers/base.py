@@ -27,12 +27,24 @@ class Driver(ABC):
 
     Attributes:
         folder: The folder of the driver's templates.
+        templates: The names of those that it needs in a folder of its own; the others are in one that is named in the code.
     """
 
     folder: ClassVar[str]
+    templates: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
+
+    @classmethod
+    def check_templates(cls, renderer: Renderer) -> None:
+        """Make sure that there are the templates that are the driver's own.
+
+        Raises:
+            TemplateError: One is missing or cannot be read.
+        """
+        for name in cls.templates:
+            renderer.check(f"{cls.folder}/{name}")
 
 
 class ClusterDriver(Driver):
@@ -307,8 +319,11 @@ class HypervisorDriver(Driver):
         """
 
     @abstractmethod
-    def release(self, vm: str, token: str) -> Command[Quiescence]:
-        """End what ``quiesce`` began [how the guest had held still up to now]; nothing happens where that has ended."""
+    def release(self, vm: str, token: str, *, strict: bool = False) -> Command[Quiescence]:
+        """End what ``quiesce`` began [how the guest had held still up to now]; nothing happens where that has ended.
+
+        A ``strict`` one then fails with a ``VmMgrError``, so that what comes after it in the same exec is not run.
+        """
 
     @abstractmethod
     def addresses(self, vm: str) -> Command[tuple[Address, ...]]:

@@ -17,7 +17,7 @@ call = os.environ["HOST"], [os.path.basename(sys.argv[0]), *sys.argv[1:]], sys.s
 with open({calls!r}, "a") as file:
     print(json.dumps(call), file=file)
 """
-_TOOLS = ("sh", "rbd", "rados", "ceph", "cibadmin", "crm", "pcs", "rm", "virsh")
+_TOOLS = ("sh", "rbd", "rados", "ceph", "cibadmin", "crm_resource", "crm", "pcs", "rm", "virsh")
 
 
 def pasted(text: str, folder: Path) -> list[tuple[str, list[str], str]]:
@@ -33,5 +33,5 @@ def pasted(text: str, folder: Path) -> list[tuple[str, list[str], str]]:
         (tools / tool).symlink_to(recorder)
     command, environment = ["/bin/sh", "-e", file], {"PATH": str(tools)}
     done = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
     return [tuple(json.loads(line)) for line in calls.read_text().splitlines()]

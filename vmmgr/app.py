@@ -14,6 +14,7 @@ from cliff.commandmanager import CommandManager
 
 from vmmgr.errors import VmMgrError
 from vmmgr.text import printable
+from vmmgr.topics import TOPICS, topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,9 @@ COMMANDS = {
     "add_colocation": "vmmgr.commands.colocation:AddColocation",
     "add_pacemaker_remote": "vmmgr.commands.guestnode:AddPacemakerRemote",
     "add_service": "vmmgr.commands.services:AddService",
+    "check": "vmmgr.commands.check:Check",
     "clone": "vmmgr.commands.clone:Clone",
+    "completion": "vmmgr.commands.completion:Completion",
     "create": "vmmgr.commands.create:Create",
     "create_snapshot": "vmmgr.commands.snapshots:CreateSnapshot",
     "deploy": "vmmgr.commands.deploy:Deploy",
@@ -106,18 +109,30 @@ def add_site_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the site; they may stand before the command or after it."""
     group = parser.add_argument_group("the site")
     group.add_argument(
-        "--site", default=argparse.SUPPRESS, metavar="NAME", help="of the configuration file; default: $VMMGR_SITE"
+        "--site",
+        type=filled,
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="of the configuration file; default: $VMMGR_SITE",
     )
     group.add_argument(
-        "--inventory", action="append", default=argparse.SUPPRESS, metavar="FILE",
+        "--inventory", action="append", type=filled, default=argparse.SUPPRESS, metavar="FILE",
         help="Ansible inventory of the site, may be repeated; default: $VMMGR_INVENTORY",
     )  # fmt: skip
     group.add_argument(
         "--config",
+        type=filled,
         default=argparse.SUPPRESS,
         metavar="FILE",
-        help="configuration file; default: $VMMGR_CONFIG, or see the README",
+        help="configuration file; default: $VMMGR_CONFIG, or as `vm-mgr help site` tells",
     )
+
+
+def filled(text: str) -> str:
+    """Take any value from the command line but an empty one, which is what an unset variable of a script leaves."""
+    if not text:
+        raise argparse.ArgumentTypeError("the value is empty; fill it in, or leave the option out")
+    return text
 
 
 class VmMgr(App):
@@ -134,14 +149,20 @@ class VmMgr(App):
         self.command_manager.commands.clear()  # of cliff's own
         self.command_manager.load_commands("vmmgr.commands")
 
+    def parser_of(self, verb: str) -> argparse.ArgumentParser:
+        """Return the parser of a command."""
+        command = self.command_manager.commands[verb].load()(self, None, cmd_name=verb)
+        return command.get_parser(f"{self.NAME} {verb}")
+
     def build_option_parser(
         self, description: str | None, version: str | None, argparse_kwargs: dict[str, Any] | None = None
     ) -> argparse.ArgumentParser:
         """Add the options that choose the site."""
         parser = GlobalParser.adopt(super().build_option_parser(description, version, argparse_kwargs))
         add_site_options(parser)
-        parser.add_argument("-i", dest="inventory", action="append", metavar="FILE", help="short for --inventory")
+        parser.add_argument("-i", dest="inventory", action="append", type=filled, metavar="FILE", help="short for --inventory")
         parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND …")
+        parser.epilog = f"`{self.NAME} help TOPIC` tells of {', '.join(TOPICS)}."
         return parser
 
     def configure_logging(self) -> None:
@@ -175,6 +196,9 @@ class VmMgr(App):
     def run_subcommand(self, argv: list[str]) -> int:
         """Run a command; unlike cliff's, messages go to stderr and errors keep their class."""
         if argv[0] == "help":  # cliff's own takes a prefix for a command, and an unknown one for a mistake of ours
+            if argv[1:] and argv[1] in TOPICS:
+                print(topic(argv[1]), file=self.stdout)
+                return 0
             argv = [argv[1], "--help"] if argv[1:] and argv[1] not in ("-h", "--help") else argv
         try:
             command_class, name, arguments = self.command_manager.find_command(argv)

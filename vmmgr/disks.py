@@ -80,6 +80,7 @@ class Disk:
         children: The clones that depend on it, as ``POOL/IMAGE``.
         grouped: Whether it is in the VM's group.
         created: When it was made, in UTC.
+        parent: The image that it depends on, as ``POOL/IMAGE``; empty where it is whole by itself.
     """
 
     image: str
@@ -89,6 +90,7 @@ class Disk:
     children: tuple[str, ...] = ()
     grouped: bool = True
     created: datetime | None = None
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

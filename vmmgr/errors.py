@@ -6,6 +6,9 @@ host, and the way out. ``vmmgr.app`` prints it and ends with ``exit_code``; no o
 
 from __future__ import annotations
 
+# What each exit code means in a word.
+OUTCOMES = {0: "done", 1: "failed", 2: "usage", 3: "refused", 4: "unreachable", 5: "unknown", 130: "interrupted"}
+
 
 class VmMgrError(Exception):
     """Something failed; base class of every error that vm-mgr reports without a traceback (exit code 1)."""

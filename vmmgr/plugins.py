@@ -1,25 +1,24 @@
-"""Finds drivers: the built-in ones, and those of installed plugins. A broken plugin is reported and never fatal."""
+"""Finds drivers: the built-in ones, and those of installed plugins. A broken one is reported and never fatal."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from dataclasses import astuple, dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
-from vmmgr import hookspecs
 from vmmgr.drivers import builtin
-from vmmgr.errors import ConfigurationError
-from vmmgr.hookspecs import GROUP, KINDS, DriverSpec
+from vmmgr.errors import ConfigurationError, VmMgrError
+from vmmgr.hooks import FAULTS, load_plugins, said
+from vmmgr.hookspecs import KINDS, DriverSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+    from importlib.metadata import EntryPoint
 
     from vmmgr.drivers.base import Driver
+    from vmmgr.hooks import Plugin
+    from vmmgr.rendering import Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +43,13 @@ def find_drivers(plugins: Iterable[EntryPoint] | None = None) -> list[Offer]:
         plugins: The entry points to look at; None for those of the group ``vmmgr``.
     """
     offers = [Offer(spec, "built-in") for spec in builtin.vmmgr_drivers()]
-    for plugin in _installed(entry_points) if plugins is None else plugins:
-        origin = f"{plugin.dist.name} {plugin.dist.version}" if plugin.dist else plugin.value
+    for plugin in load_plugins(plugins):
         try:
-            offers += [Offer(spec, origin) for spec in _specs_of(plugin)]
-        except (Exception, SystemExit) as error:
-            offers.append(Offer(None, origin, f"{type(error).__name__}: {error}"))
+            offers += [Offer(spec, plugin.origin) for spec in _specs_of(plugin)]
+        except FAULTS as error:
+            offers.append(Offer(None, plugin.origin, said(error)))
+        if plugin.problem:
+            offers.append(Offer(None, plugin.origin, plugin.problem))
     return _without_duplicates(offers)
 
 
@@ -73,16 +73,15 @@ def load_class(spec: DriverSpec) -> type[Driver]:
     """Import the class of a driver and make sure that it is one.
 
     Raises:
-        ConfigurationError: It cannot be imported, is not a driver of its kind, or leaves a method out.
+        ConfigurationError: It cannot be imported, is not a driver of its kind, leaves a method out or has it otherwise.
     """
     from vmmgr.drivers import base
 
     module, _, name = spec.target.partition(":")
     try:
         found: Any = getattr(importlib.import_module(module), name)
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ConfigurationError(f"The driver {spec.name} cannot be loaded from {spec.target}: {reason}.") from error
+    except FAULTS as error:
+        raise ConfigurationError(f"The driver {spec.name} cannot be loaded from {spec.target}: {said(error)}.") from error
     wanted: Any = {
         "cluster": base.ClusterDriver,
         "storage": base.StorageDriver,
@@ -93,38 +92,44 @@ def load_class(spec: DriverSpec) -> type[Driver]:
         raise ConfigurationError(f"The driver {spec.name} ({spec.target}) is not a {wanted.__name__}.")
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
         raise ConfigurationError(f"The driver {spec.name} ({spec.target}) lacks {', '.join(missing)}.")
+    for method in sorted(wanted.__abstractmethods__):
+        own = getattr(found, method)
+        if getattr(own, "__module__", "").startswith("vmmgr."):  # the tests call each of our own, and looking takes time
+            continue
+        expected = inspect.signature(getattr(wanted, method))
+        if not _takes(own, expected):
+            right = f"{method}{expected}".replace("'", "")  # annotations are quoted
+            raise ConfigurationError(f"The driver {spec.name} ({spec.target}) must have {right}.")
     return found
 
 
-def problem_of(offer: Offer) -> str:
-    """Return why a driver cannot be used; empty if it can. The class is imported for that."""
+def problem_of(offer: Offer, renderer: Renderer) -> str:
+    """Return why a driver cannot be used with these templates; empty if it can. The class is imported for that."""
     if offer.problem or offer.spec is None:
         return offer.problem
     try:
-        load_class(offer.spec)
-    except ConfigurationError as error:
+        load_class(offer.spec).check_templates(renderer)
+    except VmMgrError as error:
         return str(error)
     return ""
 
 
-def template_folders(specs: Iterable[DriverSpec]) -> list[Path]:
-    """Return the template folders that plugins bring along."""
-    return [Path(spec.templates) for spec in specs if spec.templates]
+def _takes(method: Any, expected: inspect.Signature) -> bool:
+    """Whether a method can be called as the base class says: by position, by name, and without what has a default there."""
+    parameters = expected.parameters
+    needed = {name: name for name, each in parameters.items() if each.default is each.empty}
+    by_name = {name: name for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
+    try:
+        own = inspect.signature(method)
+        own.bind(**needed)
+        given = own.bind(*(name for name in parameters if name not in by_name), **by_name).arguments
+    except (TypeError, ValueError):
+        return False
+    return all(value == name for name, value in given.items() if name in parameters)
 
 
-@cache
-def _installed(search: Callable[..., Iterable[EntryPoint]]) -> tuple[EntryPoint, ...]:
-    """Search the installed distributions once only: each search reads the list of every one of them."""
-    return tuple(search(group=GROUP))
-
-
-def _specs_of(plugin: EntryPoint) -> list[DriverSpec]:
-    """Ask one plugin, in a manager of its own, so that nothing it does can harm the others."""
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    manager.register(plugin.load(), name=plugin.name)
-    manager.check_pending()
-    specs: list[Any] = [spec for answer in manager.hook.vmmgr_drivers() for spec in answer]
+def _specs_of(plugin: Plugin) -> list[DriverSpec]:
+    specs: list[Any] = [spec for answer in plugin.ask("vmmgr_drivers") for spec in answer]
     for spec in specs:
         if not isinstance(spec, DriverSpec) or spec.kind not in KINDS:
             raise ValueError(f"{spec!r} is not a DriverSpec of a known kind ({', '.join(KINDS)})")

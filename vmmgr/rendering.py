@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from xml.etree import ElementTree as ET
 from vmmgr.errors import VmMgrError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jinja2 import Environment
 
@@ -74,11 +75,27 @@ class Renderer:
             raise TemplateError(f"Template {template}.xml.j2 does not give well-formed XML: {error}.") from error
         return text
 
+    def check(self, template: str) -> None:
+        """Make sure that a template, ``DRIVER/NAME`` or ``DRIVER/NAME.xml``, is there and can be read.
+
+        Raises:
+            TemplateError: It is not.
+        """
+        environment = self._documents if template.endswith(".xml") else self._commands
+        with self._named(f"{template}.j2"):
+            environment.get_template(f"{template}.j2")
+
     def _render(self, environment: Environment, file: str, values: Mapping[str, Any]) -> str:
+        with self._named(file):
+            return environment.get_template(file).render(values)
+
+    @contextmanager
+    def _named(self, file: str) -> Iterator[None]:
+        """Turn whatever is wrong with a template into an error that names it."""
         from jinja2 import TemplateNotFound
 
         try:
-            return environment.get_template(file).render(values)
+            yield
         except TemplateNotFound as error:
             searched = ", ".join(str(folder) for folder in self._folders)
             raise TemplateError(f"Template {error.name} was not found in {searched}.") from error

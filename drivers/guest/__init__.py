@@ -33,6 +33,8 @@ def survey(renderer: Renderer, port: int, programs: Sequence[str]) -> Command[Gu
 class GuestTools(GuestDriver):
     """Builds the commands; what a package manager has to do is in templates of its own folder."""
 
+    templates = ("install", "packages", "uninstall")
+
     def packages(self) -> Command[Packages]:
         return Command(self.renderer.argv(f"{self.folder}/packages", package=REMOTE), parse_packages)
 

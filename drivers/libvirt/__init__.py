@@ -9,6 +9,7 @@ from vmmgr.command import Command, CommandFailedError, succeeded, text_of
 from vmmgr.drivers.base import HypervisorDriver
 from vmmgr.drivers.libvirt.addresses import parse_addresses, parse_reach
 from vmmgr.drivers.libvirt.host import parse_hypervisor
+from vmmgr.errors import VmMgrError
 from vmmgr.model import Quiescence
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _STILL = 20
 # Seconds for an agent that does not answer, which the script gives 10, and for a hypervisor that has much to do.
 _TIMEOUT = 60.0
+# EX_TEMPFAIL of sysexits.h, with which a strict release ends.
+_TOO_LATE = 75
 
 
 class Libvirt(HypervisorDriver):
@@ -53,9 +56,15 @@ class Libvirt(HypervisorDriver):
         argv = self.renderer.argv("libvirt/quiesce", vm=vm, token=token, seconds=_STILL, **words)
         return Command(argv, _parse_quiescence, changes=True, timeout=_TIMEOUT, foretold=(Quiescence.FROZEN, ""))
 
-    def release(self, vm: str, token: str) -> Command[Quiescence]:
-        argv = self.renderer.argv("libvirt/release", vm=vm, token=token)
-        return Command(argv, _parse_released, changes=True, timeout=_TIMEOUT, foretold=Quiescence.FROZEN)
+    def release(self, vm: str, token: str, *, strict: bool = False) -> Command[Quiescence]:
+        argv = self.renderer.argv("libvirt/release", vm=vm, token=token, strict="yes" if strict else "no")
+
+        def parse(result: Result) -> Quiescence:
+            if strict and result.exit_code == _TOO_LATE:
+                raise VmMgrError(f"VM {vm} did not hold still until all of its disks were taken on {result.host}. Try again.")
+            return _parse_released(result)
+
+        return Command(argv, parse, changes=True, timeout=_TIMEOUT, foretold=Quiescence.FROZEN)
 
     def addresses(self, vm: str) -> Command[tuple[Address, ...]]:
         return Command(self.renderer.argv("libvirt/addresses", vm=vm), parse_addresses)

@@ -41,6 +41,8 @@ class ConflictError(VmMgrError):
 class PacemakerDriver(ClusterDriver):
     """Reads with Pacemaker's own tools, and marks operations in progress in the CIB."""
 
+    templates = ("define", "delete", "redefine")
+
     def cib(self) -> Command[Cib]:
         return Command(self.renderer.argv("pacemaker/cib"), parse_cib)
 

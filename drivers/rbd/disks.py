@@ -74,6 +74,7 @@ def _disk(image: str, told: dict[str, Any], *, grouped: bool) -> Disk:
         tuple(f"{item['pool']}/{item['image']}" for item in told.get("children", [])),
         grouped=grouped,
         created=_time(told["info"]["create_timestamp"]),
+        parent="{pool}/{image}".format(**told["info"]["parent"]) if "parent" in told["info"] else "",
     )
 
 

@@ -42,6 +42,18 @@ def executions(log: str, hosts: list[str]) -> list[tuple[str, str]]:
     return found
 
 
+def batches(log: str, hosts: list[str]) -> list[tuple[str, list[str]]]:
+    """Return host and commands of each exec, in order; streams are not among them."""
+    found = []
+    commands: defaultdict[str, list[str]] = defaultdict(list)
+    for host, text in records(log, hosts):
+        if re.match(r"\d+ of \d+ commands in [\d.]+ s$", text, re.MULTILINE):
+            found.append((host, commands.pop(host)))
+        elif ended := re.search(r": exit code \d+$", text, re.MULTILINE):
+            commands[host].append(text[: ended.start()])
+    return found
+
+
 def _summed(execs: list[str]) -> str:
     """Write runs of equal numbers as one: the looks of a wait are many."""
     runs: list[tuple[str, int]] = []

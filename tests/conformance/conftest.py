@@ -13,6 +13,7 @@ from vmmgr.drivers import base
 from vmmgr.drivers.guest import survey
 from vmmgr.drivers.pacemaker.authkey import Authkey
 from vmmgr.drivers.pacemaker.cib import Cib
+from vmmgr.hooks import template_folders
 from vmmgr.model import Lease
 from vmmgr.plugins import find_drivers, load_class
 from vmmgr.rendering import Renderer
@@ -44,7 +45,7 @@ ARGUMENTS: dict[str, Any] = {
     "lines": (("location", "near", "vm1", "100:", "hv 1"), ("show",)),
     "vm": "vm1", "key": "target-role", "value": "Stopped", "image": "system_vm1", "group": "vm1", "snapshot": "before",
     "destination": "system_vm2", "keys": ("note", "-rf"), "usage": True, "images": ("system_vm1", "data_vm1_0"), "known": ("10.0.0.1:0/2",),
-    "token": "abcd", "freeze": True, "pause": True,
+    "token": "abcd", "freeze": True, "pause": True, "strict": True,
     "address": "10.0.0.101", "port": 3121, "folder": "/var/tmp/vm-mgr-abcd",
     "size": 1 << 30, "compression": "none", "file": "/etc/pacemaker/vm1.xml", "timeout": 30.0,
 }  # fmt: skip
@@ -120,13 +121,13 @@ def beside_drivers(renderer: Renderer) -> list[Command[Any]]:
 @pytest.fixture(scope="session", params=specs(), ids=lambda spec: f"{spec.kind}-{spec.name}")
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each registered driver in turn."""
-    return Subject(request.param, RecordingRenderer())
+    return Subject(request.param, RecordingRenderer(template_folders()))
 
 
 @pytest.fixture(scope="session")
 def used_templates() -> frozenset[str]:
     """The templates that the drivers' methods render."""
-    renderer = RecordingRenderer()
+    renderer = RecordingRenderer(template_folders())
     for spec in specs():
         subject = Subject(spec, renderer)
         for method in subject.methods:
@@ -139,4 +140,4 @@ def used_templates() -> frozenset[str]:
 @pytest.fixture(scope="session")
 def subject_of() -> Any:
     """Return a function that makes one driver by its name."""
-    return lambda name: next(Subject(spec, RecordingRenderer()) for spec in specs() if spec.name == name)
+    return lambda name: next(Subject(spec, RecordingRenderer(template_folders())) for spec in specs() if spec.name == name)

@@ -53,6 +53,15 @@ def test_only_what_changes_says_so(subject: Any) -> None:
     }
 
 
+def test_a_drivers_own_templates_are_declared(subject: Any) -> None:
+    """Where a class is there to be built upon with another folder, it says which templates that must have: those it uses."""
+    if subject.spec.kind in ("cluster", "guest"):
+        each(subject)
+        own = f"{subject.driver.folder}/"
+        used = {name.removeprefix(own) for name in subject.driver.renderer.used if name.startswith(own)}
+        assert used == set(subject.driver.templates)
+
+
 def test_every_command_has_a_sensible_deadline(subject: Any) -> None:
     """What reads is answered soon; nothing may take for ever; a stream of a whole disk may take hours."""
     for method, command in each(subject):
@@ -91,7 +100,7 @@ def test_a_failure_names_host_and_command(subject: Any, code: int) -> None:
         with pytest.raises(CommandFailedError) as caught:
             command.parse(answer(command, code, stderr=b"first\n\nno space \xff left\n"))
         text = str(caught.value)
-        assert text.startswith(f"On hv1, `{command.argv[0]} "), method
+        assert text.startswith(f"On hv1, `{command.argv[0]}"), method
         assert f"failed with exit code {code}: first / no space \ufffd left" in text, method
 
 

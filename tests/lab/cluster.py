@@ -48,8 +48,13 @@ def new_authkey() -> bytes:
     return os.urandom(256)
 
 
+# as SEAPATH's: a host that shuts down stops or moves its VMs while libvirt is there, and has two minutes for that
+PACEMAKER_SERVICE = "[Unit]\nAfter=libvirtd.service\n[Service]\nTimeoutStopSec=2min\n"
+
+
 def prepare(lab: Lab, overlay: Overlay, authkey: bytes) -> None:
     """Write one host's configuration and key."""
+    overlay.write("etc/systemd/system/pacemaker.service.d/override.conf", PACEMAKER_SERVICE)
     overlay.write("etc/corosync/corosync.conf", corosync_conf(lab))
     overlay.write("etc/corosync/authkey", authkey, mode=0o400)
 
@@ -96,3 +101,9 @@ def properties(lab: Lab) -> str:
     }
     pairs = "".join(f"<nvpair id='cib-bootstrap-options-{n}' name='{n}' value='{v}'/>" for n, v in values.items())
     return f"<crm_config><cluster_property_set id='cib-bootstrap-options'>{pairs}</cluster_property_set></crm_config>"
+
+
+def defaults() -> str:
+    """Return the defaults of resources as a part of the CIB: a VM stays where it is when its former host comes back."""
+    pair = "<nvpair id='rsc-options-resource-stickiness' name='resource-stickiness' value='1'/>"
+    return f"<rsc_defaults><meta_attributes id='rsc-options'>{pair}</meta_attributes></rsc_defaults>"

@@ -82,8 +82,8 @@ def resources(lab: Lab) -> str:
 
 
 def configure(lab: Lab) -> None:
-    """Set the cluster's properties, and with fencing its devices, in one change of the CIB."""
-    parts = cluster.properties(lab) + (resources(lab) if lab.options.fencing else "")
+    """Set the cluster's properties and defaults, and with fencing its devices, in one change of the CIB."""
+    parts = cluster.properties(lab) + (resources(lab) if lab.options.fencing else "") + cluster.defaults()
     cluster.change(lab, f"<configuration>{parts}</configuration>", "cluster properties and fencing")
 
 

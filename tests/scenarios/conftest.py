@@ -24,7 +24,8 @@ SITES = {
 # One after the other: two labs at a time would need twice the memory, and two cores do not make them faster.
 CHOSEN = os.environ.get("VMMGR_LAB_SITES", ",".join(SITES)).split(",")
 # Whoever chooses sites gets all that runs on them. Otherwise each module runs on the first site that it names, and what is marked
-# as thorough does not run, so that both tools, both logins and both agents are met in half an hour.
+# as thorough does not run: every verb is met with both tools (test_parity.py), and so are both logins and both agents, in less
+# than half an hour.
 BRIEFLY = "VMMGR_LAB_SITES" not in os.environ
 
 
@@ -32,8 +33,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on the sites that its mark or its module's ``RUN_ON`` names, or on all of them."""
     if "site" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("sites")
-        named = mark.args if mark else getattr(metafunc.module, "RUN_ON", ())
-        wanted = named[: 1 if BRIEFLY and not mark else None] or tuple(SITES)
+        named = mark.args if mark else getattr(metafunc.module, "RUN_ON", tuple(SITES))
+        wanted = named[: 1 if BRIEFLY and not mark else None]
         metafunc.parametrize("site", [name for name in CHOSEN if name in wanted], indirect=True, scope="session")
 
 
@@ -77,16 +78,17 @@ def xml(site: LabSite, vm: str, tmp_path: Path) -> str:
     return site.domain(tmp_path, vm, 110)
 
 
-@pytest.fixture
-def big_image(tmp_path: Path) -> str:
+@pytest.fixture(scope="session")
+def big_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A disk image that takes some seconds to import."""
-    path = tmp_path / "big.raw"
+    path = tmp_path_factory.mktemp("big") / "big.raw"
     block = bytes(range(256)) * 4096
     with path.open("wb") as file:
         file.write(bytes(510) + b"\x55\xaa" + bytes(1024 * 1024 - 512))
         for _ in range(600):
             file.write(block)
-    return str(path)
+    yield str(path)
+    path.unlink()
 
 
 @pytest.fixture

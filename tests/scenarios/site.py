@@ -60,7 +60,7 @@ class LabSite:
 
     def lab(self, verb: str, *words: str, quiet: bool = True) -> str:
         """Call the lab's own program."""
-        command = [str(LAB), verb, "--name", self.name, *words]
+        command = [sys.executable, str(LAB), verb, "--name", self.name, *words]
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE if quiet else None, text=True, timeout=900)
         assert done.returncode == 0, f"lab {verb} ended with {done.returncode}"
         return done.stdout or ""
@@ -93,11 +93,24 @@ class LabSite:
 
     def on(self, host: str, *words: str) -> str:
         """Run a command on a host, not through sshd or anything of vm-mgr's."""
-        done = subprocess.run(
-            [str(LAB), "exec", "--name", self.name, host, *words], check=False, capture_output=True, text=True, timeout=120
-        )
+        done = self._ask(host, *words)
         assert done.returncode == 0, f"{host}: {' '.join(words)}: {done.stderr}"
         return done.stdout
+
+    def _ask(self, host: str, *words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(LAB), "exec", "--name", self.name, host, *words]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout)
+
+    def on_powered(self, script: str, *words: str) -> dict[str, str]:
+        """Run a shell script on each hypervisor that is switched on and answers; return what it prints, by host."""
+        asked = f"systemctl is-active --quiet libvirtd || exit; echo up; {script}"
+        found = {}
+        for host in self.hypervisors:
+            answer = self._ask(host, "sh", "-c", asked, "sh", *words, timeout=30)
+            if answer.stdout.startswith("up\n"):
+                assert answer.returncode == 0, f"{host}: {script}: {answer.stderr}"
+                found[host] = answer.stdout[3:]
+        return found
 
     @property
     def hypervisors(self) -> list[str]:
@@ -129,7 +142,7 @@ class LabSite:
         path.write_text(self.lab("domain", vm, str(octet)))
         return str(path)
 
-    def booted(self, octet: int, seconds: float = 60) -> None:
+    def booted(self, octet: int, seconds: float = 180) -> None:
         """Wait until a guest is up; before that it does not heed its power button, and a stop takes its full time."""
         address = (f"{self.environ['LAB_NET']}.{octet}", 22)
 
@@ -140,8 +153,17 @@ class LabSite:
             except OSError:
                 return False
 
-        until(answers, seconds, f"the guest {address[0]} answers")
+        try:
+            until(answers, seconds, f"the guest {address[0]} answers")  # the machine that emulates it may have other work
+        except AssertionError:
+            self.print_consoles()
+            raise
         time.sleep(1)
+
+    def print_consoles(self) -> None:
+        """Print the end of the guests' serial consoles, for whoever reads why a test failed."""
+        for host in self.powered():
+            print(self.on(host, "sh", "-c", "tail -n 15 /var/log/libvirt/qemu/*.serial 2>&1 || true"))
 
     def discard(self, vm: str) -> None:
         """Remove a VM without waiting for its guest to shut down."""
@@ -162,16 +184,11 @@ class LabSite:
 
     def runs_on(self, vm: str) -> list[str]:
         """The hypervisors on which libvirt runs the VM."""
-        return [host for host in self.powered() if vm in self.on(host, "virsh", "list", "--name").split()]
+        return [host for host, names in self.on_powered("virsh list --name").items() if vm in names.split()]
 
     def powered(self) -> list[str]:
         """The hypervisors that are switched on and answer."""
-        alive = []
-        for host in self.hypervisors:
-            probe = [str(LAB), "exec", "--name", self.name, host, "systemctl", "is-active", "libvirtd"]
-            if subprocess.run(probe, check=False, capture_output=True, timeout=30).returncode == 0:
-                alive.append(host)
-        return alive
+        return [*self.on_powered("true")]
 
     def rbd(self, *words: str) -> Any:
         """Ask rbd for JSON."""
@@ -183,21 +200,15 @@ class LabSite:
 
     def files(self, vm: str) -> dict[str, str]:
         """The domain XML files of a VM, by hypervisor."""
-        found = {}
-        for host in self.powered():
-            text = self.on(host, "sh", "-c", f"cat /etc/pacemaker/{vm}.xml 2>/dev/null || true")
-            if text:
-                found[host] = text
-        return found
+        found = self.on_powered('cat "$1" 2>/dev/null || true', f"/etc/pacemaker/{vm}.xml")
+        return {host: text for host, text in found.items() if text}
 
     def traces(self, vm: str) -> list[str]:
         """All that the nodes still have of a VM."""
-        left = [name for name in (*self.rbd("ls"), *self.rbd("group", "ls")) if vm in name]
-        left += [
-            line
-            for line in self.on(self.anywhere, "rados", "--pool=rbd", "ls").split()
-            if line in (f"vm-mgr.{vm}", f"vm-mgr-snapshots.{vm}")
-        ]
+        script = "rbd ls && rbd group ls && echo / && rados --pool=rbd ls"
+        names, _, objects = self.on(self.anywhere, "sh", "-c", script).partition("/\n")
+        left = [name for name in names.split() if vm in name]
+        left += [name for name in objects.split() if name in (f"vm-mgr.{vm}", f"vm-mgr-snapshots.{vm}")]
         configuration = self.cib().find("configuration")
         assert configuration is not None
         left += [item.get("id", "") for item in configuration.iter() if vm in item.get("id", "")]

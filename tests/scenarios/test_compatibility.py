@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.scenarios.site import status, until
+from tests.scenarios.test_rollback import data, spoil
 from tests.scenarios.vmmanager import VmManager
 
 if TYPE_CHECKING:
@@ -135,18 +136,84 @@ def test_snapshots_of_theirs(site: LabSite, theirs: VmManager) -> None:
     assert [site.rbd("snap", "ls", disk) for disk in theirs.disks] == [[], []]
 
 
-def test_colocations_of_theirs(site: LabSite, theirs: VmManager) -> None:
-    """A colocation that vm_manager made is listed and can be removed."""
-    vm = theirs.name
-    theirs.run("crm", "configure", "primitive", "other", "ocf:pacemaker:Dummy")
-    theirs.run("crm", "configure", "colocation", f"colocation-{vm}-withother", "700:", vm, "(", "other", ")")
+def test_rollback_of_theirs(site: LabSite, theirs: VmManager) -> None:
+    """Running, it is rolled back to a snapshot of vm_manager's, and runs again; its definition and metadata are as before."""
+    vm, disk = theirs.name, theirs.disks[1]
+    site.done("stop", "--force", "-n", vm)
+    theirs.create_snapshot("before")
+    whole = data(site, disk)
+    spoil(site, disk)
+    assert data(site, disk) != whole
+    site.done("start", "-n", vm)
+    definition_before, metadata = definition(site, vm), site.metadata(vm)
+    site.booted(OCTET)
+    answer = site.done("rollback", "-n", vm, "--snap_name", "before")
+    assert "stay as they are" in answer.err  # vm_manager keeps no metadata with a snapshot
+    assert data(site, disk) == whole
+    assert status(site, vm) == ("Started", theirs.preferred_host)
+    assert (definition(site, vm), site.metadata(vm)) == (definition_before, metadata)
+    rows = site.done("list_snapshots", "-n", vm, "-f", "json").rows
+    assert [row["Name"].startswith("vm-mgr-before-rollback-") for row in rows] == [False, True]
+    site.done("purge", "-n", vm)
+
+
+def test_clone_of_theirs(site: LabSite, theirs: VmManager) -> None:
+    """The clone has all that vm_manager looks for, with the source's settings; the source runs on and is as before."""
+    vm, clone = theirs.name, "theirclone"
+    before = definition(site, vm), site.metadata(vm)
+    site.done("clone", "-n", vm, "--dst_name", clone, "--pause")
     try:
+        assert (definition(site, vm), site.metadata(vm)) == before
+        assert (status(site, vm), status(site, clone)) == (("Started", theirs.preferred_host),) * 2
+        metadata, model = site.metadata(clone), VmManager(site, clone, "", theirs.preferred_host, {})
+        assert {item["image"] for item in site.rbd("group", "image", "ls", clone)} == set(model.disks)
+        kept = set(before[1]) - {"vm_name", "xml", "_base_xml"}
+        assert {key: metadata[key] for key in kept} == {key: before[1][key] for key in kept}
+        assert metadata["vm_name"] == clone
+        model.base_xml = metadata["_base_xml"]
+        assert shape(metadata["xml"]) == shape(model.xml())
+        assert plain(site, clone) == {key: value.replace(vm, clone) for key, value in plain(site, vm).items()}
+        until(lambda: all("parent" not in site.rbd("info", image) for image in model.disks), 120, "Ceph has copied the data")
+    finally:
+        site.discard(clone)
+    assert site.traces(clone) == []
+
+
+def test_colocations_of_theirs(site: LabSite, theirs: VmManager) -> None:
+    """A colocation that vm_manager made is listed and can be removed; one that we make is the same, element by element."""
+    vm, name = theirs.name, f"colocation-{theirs.name}-withother"
+    theirs.run("crm", "configure", "primitive", "other", "ocf:pacemaker:Dummy")
+    theirs.run("crm", "configure", "colocation", name, "700:", vm, "(", "other", ")")
+    try:
+        made = colocations(site)
         (row,) = site.done("list_colocations", "-n", vm, "-f", "json").rows
-        assert row["Id"] == f"colocation-{vm}-withother"
+        assert row["Id"] == name
         site.done("remove_colocation", "-n", vm, "other")
-        assert site.cib().find("configuration/constraints/rsc_colocation") is None
+        assert colocations(site) == []
+        site.done("add_colocation", "-n", vm, "other", "--yes")
+        assert colocations(site) == made
+        site.done("remove_colocation", "--id", name)
     finally:
         theirs.run("crm", "configure", "delete", "--force", "other")
+
+
+def colocations(site: LabSite) -> list[str]:
+    """Return the colocations of the cluster as canonical XML."""
+    found = site.cib().iterfind("configuration/constraints/rsc_colocation")
+    return [ET.canonicalize(ET.tostring(item), strip_text=True) for item in found]
+
+
+def test_theirs_is_replaced(site: LabSite, theirs: VmManager, tmp_path: Path) -> None:
+    """A VM of vm_manager's gives way to one of ours, which has its own settings and nothing of the old disks."""
+    vm = theirs.name
+    id_before = site.rbd("info", theirs.disks[0])["id"]
+    xml = site.domain(tmp_path, vm, OCTET)
+    site.done("create", "-n", vm, "--xml", xml, "-i", site.image("tiny"), "--force", "--nostart", "--metadata", "owner=us")
+    assert site.rbd("info", theirs.disks[0])["id"] != id_before
+    assert theirs.disks[1] not in site.rbd("ls")
+    assert site.metadata(vm)["owner"] == "us"
+    assert f"cli-prefer-{vm}" not in "".join(definition(site, vm))
+    assert status(site, vm) == ("Stopped", None)
 
 
 def test_remove_of_theirs(site: LabSite, theirs: VmManager) -> None:
@@ -187,6 +254,37 @@ def test_ours_has_what_vm_manager_looks_for(site: LabSite, vm: str, tmp_path: Pa
     assert set(ours) == {f"{vm}-hypervisors-only", f"prefer-{vm}-on{preferred}"}
     assert ours[f"{vm}-hypervisors-only"].get("resource-discovery") == "never"
     assert ours[f"prefer-{vm}-on{preferred}"].get("score") == "1000"
+    site.done("remove", "-n", vm)
+
+
+def test_ours_with_all_other_settings(site: LabSite, vm: str, tmp_path: Path) -> None:
+    """Pinned, moved live, with parameters, utilization and a line for crm: keys and values are those of vm_manager."""
+    pinned, line = site.hypervisors[0], f"location near-{vm} {vm} 3: {site.hypervisors[1]}"
+    site.done(
+        "create", "-n", vm, "--xml", site.domain(tmp_path, vm, OCTET + 2), "-i", site.image("tiny"), "--nostart", "--pinned-host",
+        pinned, "--enable-live-migration", "--migration-user", "libvirtadmin", "--migrate-to-timeout", "90",
+        "--migration-downtime", "50", "--pacemaker-params", "autoset_utilization_cpu=false", "--pacemaker-utilization", "cpu=2",
+        "--disk-bus", "scsi", "--add-crm-config-cmd", line,
+    )  # fmt: skip
+    expected = {
+        "_live_migration": "true", "_migration_user": "libvirtadmin", "_migrate_to_timeout": "90", "_migration_downtime": "50",
+        "_pinned_host": pinned, "_crm_config_cmd": line, "_pacemaker_params": '{"autoset_utilization_cpu": "false"}',
+        "_pacemaker_utilization": '{"cpu": "2"}', "_disk_bus": "scsi", "_additional_disks": "0",
+    }  # fmt: skip
+    metadata = site.metadata(vm)
+    assert {key: metadata.get(key) for key in expected} == expected
+    assert "_preferred_host" not in metadata
+    made = plain(site, vm)
+    assert {made[key] for key in ("allow-migrate", "migration_user", "migration_downtime", "migrate_to every 0 s")} == {
+        "true", "libvirtadmin", "50", "90",
+    }  # fmt: skip
+    (primitive,) = site.cib().iterfind(f".//primitive[@id='{vm}']")
+    assert [pair.get("value") for pair in primitive.iterfind("utilization/nvpair[@name='cpu']")] == ["2"]
+    ours = {item.get("id"): item for item in site.cib().iterfind(f"configuration/constraints/rsc_location[@rsc='{vm}']")}
+    assert set(ours) == {f"{vm}-hypervisors-only", f"pin-{vm}-on{pinned}", f"near-{vm}"}
+    pin = ours[f"pin-{vm}-on{pinned}"].attrib
+    assert (pin["node"], pin["score"], pin["resource-discovery"]) == (pinned, "INFINITY", "exclusive")
+    assert ours[f"near-{vm}"].get("score") == "3"
     site.done("remove", "-n", vm)
 
 

@@ -69,6 +69,7 @@ def test_force(site: LabSite, vm: str, tmp_path: Path) -> None:
     site.done(*create, "--xml", xml, "--metadata", "generation=1")
     site.on(site.anywhere, "rbd", "snap", "create", f"system_{vm}@before")
     size = site.rbd("info", f"system_{vm}")["id"]
+    site.booted(121)
     bad = tmp_path / "bad.xml"
     bad.write_text(Path(xml).read_text().replace("/dev/urandom", "/dev/no-such-device"))
     failed = site.vm_mgr(*create, "--xml", str(bad), "--metadata", "generation=2")

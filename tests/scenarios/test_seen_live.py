@@ -27,7 +27,7 @@ def test_killed_before_the_end(site: LabSite, vm: str, xml: str, big_image: str)
     client = site.start_vm_mgr("create", "-n", vm, "--xml", xml, "-i", big_image)
     until(lambda: f"system_{vm}" in site.rbd("ls"), 90, "the import has begun")
     with held(site):  # so that the VM is not up, and the client not done, before it is killed
-        until(lambda: site.primitive(vm) is not None, 60, "the cluster has the VM")
+        until(lambda: site.primitive(vm) is not None, 180, "the cluster has the VM")
         assert client.poll() is None
         client.kill()
         client.wait()
@@ -78,7 +78,7 @@ def test_failing_cluster_tool_is_an_error(site: LabSite, vm: str, xml: str, empt
     """Neither a tool that fails nor a cluster that does not answer is taken for a status: errors, and nothing on stdout."""
     site.done("create", "-n", vm, "--xml", xml, "-i", empty_image, "--nostart")
     with failing(site, {"crmsh": "crm"}.get(site.environ["LAB_TOOLS"], "pcs")):
-        answer = site.vm_mgr("start", "-n", vm)
+        answer = site.vm_mgr("disable", "-n", vm)
         assert (answer.code, "out of order" in answer.err, answer.out) == (1, True, ""), answer.err
         assert status(site, vm) == ("Stopped", None)
     with failing(site, "cibadmin"):

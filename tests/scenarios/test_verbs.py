@@ -59,6 +59,7 @@ def test_main_road(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert site.primitive(vm) is None
     assert status(site, vm) == ("Disabled", None)
     assert f"system_{vm}" in site.rbd("ls")
+    assert "already" in site.done("disable", "-n", vm).err
 
     site.done("enable", "-n", vm)
     assert len(site.runs_on(vm)) == 1
@@ -68,6 +69,7 @@ def test_main_road(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert site.traces(vm) == []
     assert site.runs_on(vm) == []
     assert status(site, vm) == ("Undefined", None)
+    assert site.vm_mgr("remove", "-n", vm).code == 3
 
 
 @pytest.mark.sites("crmsh-root", "pcs-hardened")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,7 +95,7 @@ class VmManager:
 
     def upload(self, file: str, path: str) -> None:
         """Put a file of the workstation's on the hypervisor, as Ansible does for vm_manager."""
-        command = [str(LAB), "exec", "--name", self.site.name, self.host, "sh", "-c", f"cat > {path}"]
+        command = [sys.executable, str(LAB), "exec", "--name", self.site.name, self.host, "sh", "-c", f"cat > {path}"]
         subprocess.run(command, input=Path(file).read_bytes(), check=True, timeout=60)
 
     def xml(self) -> str:

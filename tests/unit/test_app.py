@@ -13,6 +13,7 @@ import pytest
 
 from vmmgr import app, errors, session
 from vmmgr.app import COMMANDS, main
+from vmmgr.topics import TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,8 @@ for argv in json.loads(sys.argv[1]):
 print(json.dumps(report))
 """
 LIGHT: dict[int, list[list[str]]] = {
-    0: [["--version"], ["--help"], ["help"], ["help", "create"], ["--help", "create"], *([verb, "--help"] for verb in VERBS)],
+    0: [["--version"], ["--help"], ["help"], ["help", "create"], ["--help", "create"], ["help", "site"], ["completion", "bash"],
+        ["completion", "zsh", "list", "-n", ""], ["completion", "fish", "create", "--"], *([verb, "--help"] for verb in VERBS)],
     2: [
         [], ["crea"], ["lsit"], ["help", "crea"], ["list", "--forc"], ["--forc"], ["create"], ["stop"], ["list", "-f", "nope"],
         ["create", "-n"], ["-i"], ["start", "-n", "a", "--timeout", "x"], ["complete"], ["-v", "-q", "list"], ["status", "-n", "a", "extra"],
@@ -129,6 +131,18 @@ def test_every_verb_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
         assert shown.err == ""
         assert run("help", verb) == 0
         assert capsys.readouterr().out == shown.out
+
+
+def test_topics(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each topic is printed by help TOPIC as it reads best on a terminal, and named by --help."""
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    for name in TOPICS:
+        assert name in shown
+        assert run("help", name) == 0
+        out, err = capsys.readouterr()
+        assert (len(out) > 500, "``" in out, err) == (True, False, "")
+        assert max(map(len, out.splitlines())) <= 130
 
 
 @pytest.mark.parametrize(

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+import yaml
 
+from vmmgr import errors
 from vmmgr.app import COMMANDS, VmMgr
+from vmmgr.model import Status
+from vmmgr.site.configuration import Settings
+from vmmgr.topics import topic
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
-BEFORE, ALL, PRINTING = (
+BEFORE, ALL, PRINTING, AGAIN = (
     "Before the verb",
     "Options of all verbs",
     "Options of verbs that print a table or one thing",
+    "The same again",
 )
 
 
@@ -71,10 +78,7 @@ def spellings(parser: argparse.ArgumentParser) -> Iterator[frozenset[str]]:
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of every verb."""
     app = VmMgr()
-    app.options = argparse.Namespace(verbose_level=1)
-    return {
-        name: app.command_manager.commands[name].load()(app, app.options, cmd_name=name).get_parser(name) for name in COMMANDS
-    }
+    return {name: app.parser_of(name) for name in COMMANDS}
 
 
 def documented(*sections: str) -> dict[str, Row]:
@@ -83,9 +87,9 @@ def documented(*sections: str) -> dict[str, Row]:
 
 
 def test_every_verb_has_its_section() -> None:
-    """The sections after the first three are the verbs, in alphabetical order, each beginning with the verb itself."""
+    """The sections after the first four are the verbs, in alphabetical order, each beginning with the verb itself."""
     sections = list(dict.fromkeys(row.section for row in rows("verbs.rst")))
-    assert sections == [BEFORE, ALL, PRINTING, *sorted(COMMANDS)]
+    assert sections == [BEFORE, ALL, PRINTING, AGAIN, *sorted(COMMANDS)]
     for verb in COMMANDS:
         assert next(row for row in rows("verbs.rst") if row.section == verb).words == {verb}
 
@@ -113,6 +117,8 @@ def test_nothing_is_documented_that_is_not_there() -> None:
             there = {row.section}.union(*spellings(parsers()[row.section]))
         elif row.section == BEFORE:
             there = set().union(*spellings(VmMgr().parser))
+        elif row.section == AGAIN:
+            there = set(COMMANDS)
         else:
             there = set(of_all)
         assert row.words <= there, f"{row.section} has no {', '.join(sorted(row.words - there))}"
@@ -138,6 +144,28 @@ def test_tests_use_what_they_are_named_for() -> None:
             assert any(f'"{word}"' in text for word in options), f"no test named for {sorted(options)} of {row.section} uses it"
 
 
+def test_every_check_is_documented() -> None:
+    """docs/checks.rst has all packaged checks, with the program's own words, and how each was broken in the lab."""
+    from vmmgr.checks.running import known_checks
+
+    lines = [line for line in (ROOT / "docs/checks.rst").read_text(encoding="utf-8").splitlines() if line.startswith("   ``")]
+    told = {code.strip(" `"): rest for code, *rest in (line.split(" | ") for line in lines)}
+    checks = known_checks(None)
+    assert sorted(told) == sorted(known.code for known in checks)
+    for known in checks:
+        *words, how = told[known.code]
+        assert [text.replace("``", "`").replace("HOST", "{host}") for text in words] == [known.what, known.why, known.remedy]
+        assert how
+
+
+def test_every_check_was_broken_in_the_lab() -> None:
+    """The scenario breaks something for each packaged check."""
+    from vmmgr.checks.running import known_checks
+
+    text = (TESTS / "scenarios/test_check.py").read_text(encoding="utf-8")
+    assert not [known.code for known in known_checks(None) if f'"{known.code}"' not in text]
+
+
 def test_every_defect_is_there() -> None:
     """The 28 known defects of vm_manager are listed in order, and so is every test that is named after one."""
     found = rows("defects.rst")
@@ -147,3 +175,23 @@ def test_every_defect_is_there() -> None:
             if match := re.match(r"test_a13_0?(\d+)_", name):
                 test = f"{file.relative_to(TESTS)}::{name}"
                 assert test in found[int(match[1]) - 1].tests, f"docs/defects.rst does not name {test} in line {match[1]}"
+
+
+def test_statuses_and_exit_codes_are_documented() -> None:
+    """The tables of these topics have a row for each, in the program's order, and none besides."""
+    first = re.compile(r"^(\w+)  +\S", re.MULTILINE)
+    statuses = first.findall(topic("statuses").partition("What is meant")[0])
+    assert statuses == ["Status", *Status]
+    codes = first.findall(topic("exit-codes").partition("Data goes")[0])
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.VmMgrError)]
+    assert codes == ["Code", "0", *map(str, sorted({kind.exit_code for kind in kinds})), "130", "141"]
+
+
+def test_configuration_keys_and_variables_are_documented() -> None:
+    """The sample, which the page includes, has every key; the topic has every variable that the program reads."""
+    sample = yaml.safe_load((ROOT / "etc/vm-mgr.yaml").read_text(encoding="utf-8"))
+    shown = set().union(*sample["sites"].values())
+    assert shown == {item.name for item in fields(Settings)}
+    read = set(re.findall(r"VMMGR_[A-Z_]+", "".join(file.read_text(encoding="utf-8") for file in ROOT.glob("vmmgr/**/*.py"))))
+    # the one that is no variable of the environment is a name in a plugin
+    assert read - {"VMMGR_API"} == set(re.findall(r"VMMGR_[A-Z_]+", topic("site")))

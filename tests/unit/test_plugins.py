@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from vmmgr import plugins
+from vmmgr import hooks, plugins
 from vmmgr.errors import ConfigurationError
-from vmmgr.hookspecs import DriverSpec
-from vmmgr.plugins import find_drivers, load_class, problem_of, template_folders, usable_driver
+from vmmgr.hooks import check_folders
+from vmmgr.hookspecs import API, DriverSpec
+from vmmgr.operations.context import Context
+from vmmgr.parts import Part, parts
+from vmmgr.plugins import find_drivers, load_class, problem_of, usable_driver
+from vmmgr.rendering import Renderer, TemplateError
+from vmmgr.site.model import Site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+RENDERER = Renderer()
 BUILT_IN = [
     ("cluster", "crmsh"), ("cluster", "pcs"), ("storage", "rbd"), ("hypervisor", "libvirt"),
     ("guest", "apt"), ("guest", "dnf"), ("guest", "zypper"),
@@ -29,7 +35,7 @@ from vmmgr.drivers.crmsh import Crmsh
 from vmmgr.drivers.base import ClusterDriver
 
 class Native(Crmsh):
-    folder = "native"
+    pass
 
 class Incomplete(ClusterDriver):
     def cib(self): ...
@@ -39,7 +45,7 @@ def function(renderer): ...
 @hookimpl
 def vmmgr_drivers():
 """
-GOOD = 'DriverSpec("cluster", "native", "{module}:Native", "cibadmin", "/opt/native/templates")'
+GOOD = 'DriverSpec("cluster", "native", "{module}:Native", "cibadmin")'
 
 
 class Plug(Protocol):
@@ -71,18 +77,16 @@ def test_the_built_in_drivers_are_whole() -> None:
     """Without plugins there are seven drivers, in the order in which auto tries them, and each can be used."""
     offers = find_drivers(())
     assert names(offers) == BUILT_IN
-    assert [(offer.origin, problem_of(offer)) for offer in offers] == [("built-in", "")] * len(BUILT_IN)
-    assert template_folders(offer.spec for offer in offers if offer.spec) == []
+    assert [(offer.origin, problem_of(offer, RENDERER)) for offer in offers] == [("built-in", "")] * len(BUILT_IN)
 
 
 def test_a_plugins_driver_is_found_and_loaded(plug: Plug) -> None:
-    """A good plugin's driver stands after the built-in ones, with its templates, and its class can be loaded."""
+    """A good plugin's driver stands after the built-in ones, and its class can be loaded."""
     offers = find_drivers([plug(f"return [{GOOD}]")])
     assert names(offers) == [*BUILT_IN, ("cluster", "native")]
-    assert problem_of(offers[-1]) == ""
+    assert problem_of(offers[-1], RENDERER) == ""
     assert offers[-1].spec is not None
     assert load_class(offers[-1].spec).__name__ == "Native"
-    assert [str(folder) for folder in template_folders([offers[-1].spec])] == ["/opt/native/templates"]
 
 
 def test_nothing_of_a_driver_is_imported_before_it_is_used(plug: Plug, tmp_path: Path) -> None:
@@ -91,7 +95,7 @@ def test_nothing_of_a_driver_is_imported_before_it_is_used(plug: Plug, tmp_path:
     offers = find_drivers([plug('return [DriverSpec("storage", "x", "heavy:X", "x")]')])
     assert offers[-1].problem == ""
     assert "heavy" not in sys.modules
-    assert "SystemExit: imported" in problem_of(offers[-1])
+    assert "SystemExit: imported" in problem_of(offers[-1], RENDERER)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +123,7 @@ def test_a_broken_plugin_is_reported_and_harms_nobody(plug: Plug, body: str, pro
     assert names(offers) == [*BUILT_IN, None, ("cluster", "native")]
     assert problem in offers[len(BUILT_IN)].problem
     assert offers[len(BUILT_IN)].origin == "fake_plugin"
-    assert [problem_of(offer) for offer in (*offers[: len(BUILT_IN)], offers[-1])] == [""] * (len(BUILT_IN) + 1)
+    assert [problem_of(offer, RENDERER) for offer in (*offers[: len(BUILT_IN)], offers[-1])] == [""] * (len(BUILT_IN) + 1)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +145,129 @@ def test_a_class_that_is_no_driver_is_told(plug: Plug, target: str, problem: str
     assert offer.spec is not None
     with pytest.raises(ConfigurationError, match=problem) as caught:
         load_class(offer.spec)
-    assert problem_of(offer) == str(caught.value)
+    assert problem_of(offer, RENDERER) == str(caught.value)
     assert str(caught.value).startswith("The driver x ")
+
+
+HOOKIMPL = "!from vmmgr.hookspecs import DriverSpec, hookimpl\n"
+
+
+@pytest.mark.parametrize("stated", ["2", "0", "'1'", "None"])
+def test_another_version_is_told_before_anything_is_asked(plug: Plug, stated: str) -> None:
+    """A plugin for another version of hooks and drivers is left out, and both versions are told; the present one is taken."""
+    whole = f"VMMGR_API = {{}}\n@hookimpl\ndef vmmgr_drivers(): return [{GOOD.format(module='x')}]\n"
+    broken = find_drivers([plug(HOOKIMPL + whole.format(stated) + "@hookimpl\ndef vmmgr_later(): ...")])
+    assert names(broken) == [*BUILT_IN, None]
+    assert broken[-1].problem == (
+        f"it states VMMGR_API = {stated}, and this vm-mgr has version {API} of hooks and drivers; "
+        "install releases of the two that fit each other"
+    )
+    assert names(find_drivers([plug(HOOKIMPL + whole.format(API))])) == [*BUILT_IN, ("cluster", "native")]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "def set_meta(self, vm, key): ...",
+        "def set_meta(self, vm, value, key): ...",
+        "def set_meta(self, resource, key, value): ...",
+        "def set_meta(self, vm, key, value, more): ...",
+        "def set_meta(self, vm, key, value, *, more): ...",
+        "set_meta = 3",
+        "def define(self, document, /): ...",
+    ],
+)
+def test_a_method_that_cannot_be_called_is_told(plug: Plug, method: str) -> None:
+    """Each method must take what vm-mgr gives it, whether by position or by name; the right signature is told."""
+    head = "!from vmmgr.drivers.crmsh import Crmsh\nclass Other(Crmsh):\n    folder = 'crmsh'\n    "
+    plug(head + method, "other_plugin")
+    with pytest.raises(ConfigurationError) as caught:
+        load_class(DriverSpec("cluster", "x", "other_plugin:Other", "x"))
+    right = "define(self, document: str)" if "define" in method else "set_meta(self, vm: str, key: str, value: str)"
+    assert str(caught.value) == f"The driver x (other_plugin:Other) must have {right} -> Command[None]."
+
+
+@pytest.mark.parametrize(
+    "method", ["def set_meta(self, vm, key, value, more=1): ...", "def set_meta(self, *args, **kwargs): ..."]
+)
+def test_a_method_may_take_more(plug: Plug, method: str) -> None:
+    """What is optional, or takes anything, can be called as well."""
+    plug(f"!from vmmgr.drivers.crmsh import Crmsh\nclass Other(Crmsh):\n    {method}", "other_plugin")
+    assert load_class(DriverSpec("cluster", "x", "other_plugin:Other", "x"))
+
+
+def test_the_templates_of_a_driver_must_be_there(plug: Plug, tmp_path: Path) -> None:
+    """A driver with a folder of its own needs every template that is its own; a missing or unreadable one is named."""
+    plug("!from vmmgr.drivers.crmsh import Crmsh\nclass Other(Crmsh): folder = 'other'", "other_plugin")
+    offer = plugins.Offer(DriverSpec("cluster", "x", "other_plugin:Other", "x"), "here")
+    (tmp_path / "other").mkdir()
+    for name in ("define", "delete"):
+        (tmp_path / "other" / f"{name}.j2").write_text("crm {{ x }}")
+    assert problem_of(offer, Renderer([tmp_path])).startswith(f"Template other/redefine.j2 was not found in {tmp_path}, ")
+    (tmp_path / "other" / "redefine.j2").write_text("crm {% if %}")
+    assert problem_of(offer, Renderer([tmp_path])).startswith("Template other/redefine.j2 cannot be rendered: ")
+    (tmp_path / "other" / "redefine.j2").write_text("crm")
+    assert problem_of(offer, Renderer([tmp_path])) == ""
+
+
+def test_a_driver_without_its_templates_is_refused_before_it_is_used(plug: Plug, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver of a site is not made, so nothing is changed half."""
+    plug("!from vmmgr.drivers.crmsh import Crmsh\nclass Other(Crmsh): folder = 'other'", "other_plugin")
+    entry = plug('return [DriverSpec("cluster", "other", "other_plugin:Other", "crm")]')
+    monkeypatch.setattr(hooks, "entry_points", lambda group: [entry])
+    context = Context(Site("plant", (), cluster_driver="other"), "ann@desk")
+    with pytest.raises(TemplateError, match=r"Template other/define\.j2 was not found in "):
+        context.cluster("hv1", frozenset({"crm"}))
+
+
+def test_templates_of_plugins_come_after_the_sites_and_before_our_own(
+    plug: Plug, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each replaces the one after it; a folder that is not there harms nobody."""
+    for folder in ("site", "plugin"):
+        (tmp_path / folder / "pacemaker").mkdir(parents=True)
+        (tmp_path / folder / "pacemaker/cib.j2").write_text(folder)
+    (tmp_path / "plugin/pacemaker/simulate.j2").write_text("plugin")
+    templates = HOOKIMPL + "@hookimpl\ndef vmmgr_templates(): return [{folder!r}]"
+    entries = [
+        plug(templates.format(folder=str(tmp_path / name)), f"{name}_plugin") for name in ("absent", "plugin")
+    ]  # fmt: skip
+    monkeypatch.setattr(hooks, "entry_points", lambda group: entries)
+    own = Context(Site("plant", (), templates=tmp_path / "site"), "ann@desk").renderer
+    assert [own.argv(f"pacemaker/{name}") for name in ("cib", "simulate")] == [("site",), ("plugin",)]
+    assert own.argv("pacemaker/foresee") == Renderer().argv("pacemaker/foresee")
+    assert [part for part in parts() if part.origin == "absent_plugin"] == [
+        Part(None, None, "absent_plugin", problem=f"{tmp_path / 'absent'}, which vmmgr_templates names, is no folder")
+    ]
+
+
+def test_everything_is_listed_with_where_it_comes_from(plug: Plug, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hooks, templates and checks of plugins are told with their origin; a second of a name and what cannot be read, as such."""
+    (tmp_path / "rbd").mkdir()
+    (tmp_path / "rbd/groups.j2").write_text("rbd {{ pool }}")
+    (tmp_path / "rbd/images.j2").write_text("rbd {% if %}")
+    (tmp_path / "test_ups.py").write_text("import heavy\ndef test_battery_low(host): ...\ndef helper(): ...\n")
+    (tmp_path / "test_torn.py").write_text("def (")
+    text = HOOKIMPL + f"@hookimpl\ndef vmmgr_templates(): return [{str(tmp_path)!r}]\n"
+    text += f"@hookimpl\ndef vmmgr_checks(): return [{str(tmp_path)!r}]\n@hookimpl\ndef vmmgr_before(operation): return None\n"
+    entries = [plug(text, name) for name in ("one_plugin", "two_plugin")]
+    monkeypatch.setattr(hooks, "entry_points", lambda group: entries)
+    found = parts()
+    assert [(part.kind, part.name) for part in found[: len(BUILT_IN)]] == BUILT_IN
+    taken = "the name is taken by the one of one_plugin"
+    assert [(part.kind, part.name, part.origin, part.problem.partition(" (")[0]) for part in found[len(BUILT_IN) :]] == [
+        ("hook", "vmmgr_before", "one_plugin", ""),
+        ("hook", "vmmgr_before", "two_plugin", ""),
+        ("template", "rbd/groups", "one_plugin", ""),
+        ("template", "rbd/images", "one_plugin", "Template rbd/images.j2 cannot be rendered: Expected an expression, got 'end of statement block'."),
+        ("template", "rbd/groups", "two_plugin", taken),
+        ("template", "rbd/images", "two_plugin", taken),
+        ("check", "torn", "one_plugin", "SyntaxError: invalid syntax"),
+        ("check", "ups-battery-low", "one_plugin", ""),
+        ("check", "torn", "two_plugin", taken),
+        ("check", "ups-battery-low", "two_plugin", taken),
+    ]  # fmt: skip
+    assert "heavy" not in sys.modules
 
 
 @pytest.mark.parametrize("body", ["return None", "return []", "!x = 1"])
@@ -164,7 +289,7 @@ def test_the_first_of_a_name_stays(plug: Plug) -> None:
 def test_a_driver_is_chosen_by_its_name(plug: Plug, monkeypatch: pytest.MonkeyPatch) -> None:
     """A usable one is returned even if another claims its name; a name that there is not is answered with those that there are."""
     entry = plug(f'return [{GOOD}, DriverSpec("cluster", "pcs", "a:B", "x")]')
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(hooks, "entry_points", lambda group: [entry])
     assert usable_driver("cluster", "pcs").target == "vmmgr.drivers.pcs:Pcs"
     assert usable_driver("cluster", "native").program == "cibadmin"
     with pytest.raises(ConfigurationError, match="There is no cluster driver 'rbd'; there is crmsh, pcs, native, pcs"):
@@ -193,9 +318,29 @@ def test_an_installed_plugin_is_found_by_the_program(plug: Plug, tmp_path: Path)
     assert answer.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("return ['{folder}']", ""),
+        ("return ['{folder}/nowhere']", "{folder}/nowhere, which vmmgr_checks names, is no folder"),
+        ("return [None]", "TypeError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_folders_of_checks(plug: Plug, tmp_path: Path, body: str, problem: str) -> None:
+    """A plugin's folders are found; one that is broken is told with the reason, and harms nobody."""
+    module = f"!from vmmgr.hookspecs import hookimpl\n@hookimpl\ndef vmmgr_checks():\n    {body}"
+    wrong = plug(module.replace("{folder}", str(tmp_path)), "checking")
+    right = plug(f"!from vmmgr.hookspecs import hookimpl\n@hookimpl\ndef vmmgr_checks(): return ['{tmp_path}']", "other")
+    found, problems = check_folders([wrong, right, plug(f"return [{GOOD}]", "drivers_only")])
+    assert found == [tmp_path] * (1 if problem else 2)
+    assert [origin for origin, _ in problems] == ["checking"] * bool(problem)
+    assert all(said.startswith(problem.replace("{folder}", str(tmp_path))) for _, said in problems)
+
+
 def test_specs_cannot_be_changed() -> None:
     """A description is a value: equal when its parts are, and fixed."""
     spec = DriverSpec("cluster", "a", "b:C", "d")
-    assert spec == DriverSpec("cluster", "a", "b:C", "d", "")
+    assert spec == DriverSpec("cluster", name="a", target="b:C", program="d")
     with pytest.raises(AttributeError):
         spec.name = "b"  # type: ignore[misc]

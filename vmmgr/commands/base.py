@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,9 @@ from vmmgr.text import one_line, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vmmgr.hookspecs import Operation
     from vmmgr.model import VmState
+    from vmmgr.names import Names
     from vmmgr.operations.context import Context
     from vmmgr.operations.steps import Steps
 
@@ -59,6 +62,7 @@ class SiteMixin(StrictMixin):
     app: Any
     app_args: Any
     dry_run = False
+    announce: Operation | None = None
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the options that choose the site, as they stand before the command too."""
@@ -80,15 +84,28 @@ class SiteMixin(StrictMixin):
         """Run an operation on the site that the global options choose; with --dry-run, print what it would change."""
         from vmmgr.session import run_on_site
 
-        options = vars(self.app_args)
         return run_on_site(
             operation,
-            site=options.get("site"),
-            inventories=[Path(name) for name in options.get("inventory") or ()],
-            config=Path(options["config"]) if "config" in options else None,
-            quiet=options["verbose_level"] == 0,
+            **self.chosen(),
+            quiet=self.app_args.verbose_level == 0,
             preview=(lambda text: print(printable(text), file=self.app.stdout)) if self.dry_run else None,
+            announce=self.announce,
         )
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what the command line says of the site: ``site``, ``inventories`` and ``config``."""
+        options = vars(self.app_args)
+        return {
+            "site": options.get("site"),
+            "inventories": [Path(name) for name in options.get("inventory") or ()],
+            "config": Path(options["config"]) if "config" in options else None,
+        }
+
+    def names(self) -> Names:
+        """Return where the names of the site are kept for the shell's completion."""
+        from vmmgr.names import Names
+
+        return Names(**self.chosen(), environ=os.environ)
 
     def say(self, text: str) -> None:
         """Print a sentence, unless -q; with --dry-run it is marked as what would be said in the end."""
@@ -110,11 +127,18 @@ class SiteCommand(SiteMixin, Command):  # type: ignore[misc]
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add ``--dry-run``."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
+        self.parser = super().get_parser(prog_name)
+        self.parser.add_argument(
             "--dry-run", action="store_true", help="change nothing; check everything, and print what would be run and changed"
         )
-        return parser
+        return self.parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command; plugins are told of it."""
+        from vmmgr.commands.announcement import describe
+
+        self.announce = describe(self.cmd_name or "", self.parser, parsed_args)
+        return super().run(parsed_args)
 
 
 class SiteLister(SiteMixin, Lister):  # type: ignore[misc]
@@ -140,6 +164,25 @@ def add_waiting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=seconds, metavar="SECONDS", help="how long to wait; default: what Pacemaker itself grants"
     )
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add ``--force`` of the verbs that make a VM."""
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace a VM of that name, once the new one is ready; it comes back if that does not run",
+    )
+
+
+def check_force(options: argparse.Namespace) -> None:
+    """Refuse not to wait for a VM that is to replace another one.
+
+    Raises:
+        UsageError: It says why.
+    """
+    if options.force and not options.wait:
+        raise UsageError("--force waits until the new VM runs, for only then the old one goes; leave out --no-wait.")
 
 
 def seconds(text: str) -> float:

@@ -6,7 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmmgr.commands.base import SiteCommand, add_name, add_waiting
+from vmmgr.app import filled
+from vmmgr.commands.base import SiteCommand, add_force, add_name, add_waiting, check_force
 from vmmgr.commands.create import add_settings, commands_of, filled_pair
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ class Clone(SiteCommand):
         add_name(parser)
         parser.add_argument("--dst_name", "--dst-name", dest="clone", required=True, metavar="VM", help="name of the clone")
         parser.add_argument(
-            "--xml", metavar="FILE", help="libvirt domain XML for the clone, without the RBD disks; default: the source's"
+            "--xml",
+            type=filled,
+            metavar="FILE",
+            help="libvirt domain XML for the clone, without the RBD disks; default: the source's",
         )
         parser.add_argument(
             "--pause", action="store_true", help="hold a source that runs still for a moment: by its guest agent, or paused"
@@ -34,9 +38,13 @@ class Clone(SiteCommand):
         parser.add_argument(
             "--full", action="store_true", help="wait until the data is copied; otherwise Ceph does it meanwhile"
         )
-        parser.add_argument("--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE")
+        parser.add_argument(
+            "--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE",
+            help="the user's own metadata, over the source's",
+        )  # fmt: skip
         parser.add_argument("--disable", dest="enable", action="store_false", help="do not give it to the cluster yet")
         parser.add_argument("--nostart", dest="start", action="store_false", help="do not start it yet")
+        add_force(parser)
         add_waiting(parser)
         group = add_settings(parser, inherited=True)
         group.add_argument(
@@ -53,6 +61,7 @@ class Clone(SiteCommand):
         from vmmgr.operations.cloneplan import CloneRequest
 
         options = parsed_args
+        check_force(options)
         request = CloneRequest(
             source=options.name,
             name=options.clone,
@@ -61,6 +70,7 @@ class Clone(SiteCommand):
             full=options.full,
             enable=options.enable,
             start=options.start,
+            force=options.force,
             wait=options.wait,
             timeout=options.timeout,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vmmgr.app import filled
 from vmmgr.commands.base import SiteCommand, SiteLister, add_name
 from vmmgr.text import one_line
 
@@ -69,7 +70,7 @@ class RemoveColocation(SiteCommand):
         parser = super().get_parser(prog_name)
         parser.add_argument("-n", "--name", metavar="VM", help="name of the VM; with RESOURCE")
         parser.add_argument("resources", nargs="*", metavar="RESOURCE", help="all that the VM is colocated with")
-        parser.add_argument("--id", help="of the colocation, instead of the VM and the resources")
+        parser.add_argument("--id", type=filled, help="of the colocation, instead of the VM and the resources")
         _add_yes(parser)
         return parser
 

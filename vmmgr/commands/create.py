@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmmgr.commands.base import SiteCommand, add_name, add_waiting
+from vmmgr.app import filled
+from vmmgr.commands.base import SiteCommand, add_force, add_name, add_waiting, check_force
 
 if TYPE_CHECKING:
     from vmmgr.operations.definition import Settings
@@ -20,32 +21,39 @@ class Create(SiteCommand):
         """Add the options; their names are vm_manager's."""
         parser = super().get_parser(prog_name)
         add_name(parser)
-        parser.add_argument("--xml", required=True, metavar="FILE", help="libvirt domain XML, without the RBD disks")
-        parser.add_argument("-i", "--image", required=True, metavar="FILE", help="disk image of the system, qcow2 or raw")
+        parser.add_argument(
+            "--xml", required=True, type=filled, metavar="FILE", help="libvirt domain XML, without the RBD disks"
+        )
+        parser.add_argument(
+            "-i", "--image", required=True, type=filled, metavar="FILE", help="disk image of the system, qcow2 or raw"
+        )
         parser.add_argument(
             "--image-format", metavar="FORMAT", help="format of the images, where it cannot be recognised: raw, …"
         )
         parser.add_argument(
-            "--additional-disk", action="append", default=[], metavar="FILE", help="image of a further disk; may be repeated"
+            "--additional-disk",
+            action="append",
+            type=filled,
+            default=[],
+            metavar="FILE",
+            help="image of a further disk; may be repeated",
         )
         parser.add_argument("--disk-bus", default="virtio", metavar="BUS", help="virtio (default), scsi, sata, usb or ide")
         parser.add_argument("--compress", action="store_true", help="compress the images on the way; for slow links")
         parser.add_argument("-p", "--progress", action="store_true", help="accepted and not needed: a terminal shows progress")
-        parser.add_argument("--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE")
+        parser.add_argument(
+            "--metadata", nargs="+", type=filled_pair, default=[], action="extend", metavar="KEY=VALUE",
+            help="the user's own metadata",
+        )  # fmt: skip
         parser.add_argument("--disable", dest="enable", action="store_false", help="do not give it to the cluster yet")
         parser.add_argument("--nostart", dest="start", action="store_false", help="do not start it yet")
-        parser.add_argument(
-            "--force",
-            action="store_true",
-            help="replace a VM of that name, once the new one is ready; it comes back if that does not run",
-        )
+        add_force(parser)
         add_waiting(parser)
         add_settings(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Open the images, create the VM, say where it runs."""
-        from vmmgr.errors import UsageError
         from vmmgr.images import open_image
         from vmmgr.model import check_new_name
         from vmmgr.operations.create import CreateRequest, create
@@ -53,8 +61,7 @@ class Create(SiteCommand):
 
         options = parsed_args
         check_new_name(options.name)
-        if options.force and not options.wait:
-            raise UsageError("--force waits until the new VM runs, for only then the old one goes; leave out --no-wait.")
+        check_force(options)
         settings = settings_of(options)
         with ExitStack() as stack:
             files = [options.image, *options.additional_disk]
@@ -80,15 +87,17 @@ def add_settings(parser: argparse.ArgumentParser, *, inherited: bool = False) ->
     """Add the options for how Pacemaker is to run a VM; where they are ``inherited``, what is not given is None."""
     title = "how the cluster runs it; what is not given is as with the source" if inherited else "how the cluster runs it"
     group = parser.add_argument_group(title)
-    group.add_argument("--pinned-host", metavar="HOST", help="run on this hypervisor only")
-    group.add_argument("--preferred-host", metavar="HOST", help="run on this hypervisor if it can")
+    group.add_argument("--pinned-host", type=filled, metavar="HOST", help="run on this hypervisor only")
+    group.add_argument("--preferred-host", type=filled, metavar="HOST", help="run on this hypervisor if it can")
     group.add_argument(
         "--enable-live-migration",
         dest="live_migration",
         action="store_true",
         help="move it while it runs, where that can be done",
     )
-    group.add_argument("--migration-user", metavar="USER", help="login between hypervisors; default: the site's, or root")
+    group.add_argument(
+        "--migration-user", type=filled, metavar="USER", help="login between hypervisors; default: the site's, or root"
+    )
     group.add_argument("--stop-timeout", type=whole, default=30, metavar="SECONDS", help="for an orderly stop (30)")
     group.add_argument("--migrate-to-timeout", type=whole, default=120, metavar="SECONDS", help="for a live migration (120)")
     group.add_argument("--migration-downtime", type=whole, default=0, metavar="MS", help="that a live migration may cause")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmmgr.app import filled
 from vmmgr.commands.base import SiteCommand, add_name
 from vmmgr.commands.create import whole
 
@@ -21,13 +22,16 @@ class Deploy(SiteCommand):
         parser = super().get_parser(prog_name)
         add_name(parser)
         _add_way(parser)
-        parser.add_argument("--remote_name", "--remote-name", metavar="NAME", help="of the guest node; default: VM-guest")
+        parser.add_argument(
+            "--remote_name", "--remote-name", type=filled, metavar="NAME", help="of the guest node; default: VM-guest"
+        )
         parser.add_argument("--port", type=_port, metavar="PORT", help="at which Pacemaker reaches it; default: 3121")
         parser.add_argument(
             "--connect-timeout", type=whole, metavar="SECONDS", help="that Pacemaker may take to connect; default: 60"
         )
         parser.add_argument(
             "--packages",
+            type=filled,
             metavar="DIR",
             help="folder with the packages as .deb or .rpm files, for a guest without package sources",
         )
@@ -79,9 +83,14 @@ def request_of(options: argparse.Namespace) -> DeployRequest:
 def _add_way(parser: argparse.ArgumentParser) -> None:
     """Add the options for the way into the guest."""
     parser.add_argument(
-        "--address", metavar="ADDRESS", help="of the guest; default: what its settings, its agent or its hypervisor tell"
+        "--address",
+        type=filled,
+        metavar="ADDRESS",
+        help="of the guest; default: what its settings, its agent or its hypervisor tell",
     )
-    parser.add_argument("--user", metavar="USER", help="login in the guest; default: as the workstation's ssh_config says")
+    parser.add_argument(
+        "--user", type=filled, metavar="USER", help="login in the guest; default: as the workstation's ssh_config says"
+    )
 
 
 def _port(text: str) -> int:

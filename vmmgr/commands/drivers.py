@@ -11,17 +11,15 @@ if TYPE_CHECKING:
 
 
 class Drivers(LocalLister):
-    """List the drivers, where each comes from, and what is wrong with those that cannot be used."""
+    """List the drivers, and the hooks, templates and checks of plugins: where each comes from, and what is wrong with it."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Load each driver and print the table."""
         del parsed_args
-        from vmmgr.plugins import find_drivers, problem_of
+        from vmmgr.parts import parts
 
-        rows = []
-        for offer in find_drivers():
-            spec = offer.spec
-            problem = problem_of(offer)
-            names = (spec.kind, spec.name, spec.program) if spec else (None, None, None)
-            rows.append((*names, offer.origin, "broken" if problem else "usable", problem))
+        rows = [
+            (part.kind, part.name, part.program, part.origin, "broken" if part.problem else "usable", part.problem)
+            for part in parts()
+        ]
         return ("Kind", "Name", "Program", "Origin", "State", "Problem"), rows

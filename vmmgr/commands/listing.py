@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vmmgr.app import filled
 from vmmgr.commands.base import COLUMNS, SiteLister, SiteShow, add_name, row
+from vmmgr.model import Status
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +19,11 @@ class List(SiteLister):
         """Add the filter."""
         parser = super().get_parser(prog_name)
         parser.add_argument(
-            "-n", "--name", metavar="PATTERN", help="only VMs of this name; * and ? stand for any text and character"
+            "-n",
+            "--name",
+            type=filled,
+            metavar="PATTERN",
+            help="only VMs of this name; * and ? stand for any text and character",
         )
         return parser
 
@@ -26,6 +32,8 @@ class List(SiteLister):
         from vmmgr.operations.listing import list_vms
 
         states = self.operate(lambda context: list_vms(context, parsed_args.name))
+        names = [state.name for state in states]
+        (self.names().add if parsed_args.name else self.names().keep)("vms", names)
         return COLUMNS, [row(state) for state in states]
 
 
@@ -42,4 +50,7 @@ class Show(SiteShow):
         """Print the state."""
         from vmmgr.operations.listing import vm_status
 
-        return COLUMNS, row(self.operate(lambda context: vm_status(context, parsed_args.name)))
+        state = self.operate(lambda context: vm_status(context, parsed_args.name))
+        if state.status is not Status.UNDEFINED:
+            self.names().add("vms", [state.name])
+        return COLUMNS, row(state)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vmmgr.app import filled
 from vmmgr.commands.base import SiteCommand, SiteLister, SiteReader, add_name
 from vmmgr.errors import UsageError
 from vmmgr.text import one_line, printable
@@ -71,7 +72,9 @@ class SetMetadata(SiteCommand):
             "--metadata_value", "--metadata-value", dest="value", metavar="VALUE",
             help="the value; one that begins with '-' as --metadata_value=VALUE",
         )  # fmt: skip
-        value.add_argument("--from-file", metavar="FILE", help="take the value from a file, byte by byte; - is standard input")
+        value.add_argument(
+            "--from-file", type=filled, metavar="FILE", help="take the value from a file, byte by byte; - is standard input"
+        )
         value.add_argument("--unset", action="store_true", help="remove the key")
         return parser
 
@@ -90,7 +93,9 @@ class SetMetadata(SiteCommand):
 
 def add_key(parser: argparse.ArgumentParser) -> None:
     """Add the option for the key."""
-    parser.add_argument("--metadata_name", "--metadata-name", dest="key", required=True, metavar="KEY", help="the key")
+    parser.add_argument(
+        "--metadata_name", "--metadata-name", dest="key", required=True, type=filled, metavar="KEY", help="the key"
+    )
 
 
 def _read(file: str) -> str:

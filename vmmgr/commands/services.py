@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vmmgr.app import filled
 from vmmgr.commands.base import SiteCommand, SiteLister, add_name, add_waiting, seconds
 from vmmgr.commands.create import pair, whole
 from vmmgr.errors import UsageError
+from vmmgr.model import Status
 from vmmgr.text import one_line
 
 if TYPE_CHECKING:
@@ -24,12 +26,13 @@ class ServiceCommand(SiteCommand):
         """Add the VM and the service."""
         parser = super().get_parser(prog_name)
         add_name(parser)
-        parser.add_argument("service", metavar="NAME", help="name of the service")
+        parser.add_argument("service", type=filled, metavar="NAME", help="name of the service")
         return parser
 
     def report(self, state: ServiceState) -> None:
-        """Print the state of a service as a sentence."""
-        reason = f": {'; '.join(state.details)}" if state.details else ""
+        """Print the state of a service as a sentence; a failure that is over by now is for ``list_services`` to tell."""
+        is_over = state.failures and state.status is not Status.FAILED
+        reason = f": {'; '.join(state.details)}" if state.details and not is_over else ""
         self.say(f"Service {state.name} of VM {state.vm} is {state.status}{reason}.")
 
 
@@ -40,13 +43,13 @@ class AddService(ServiceCommand):
         """Add the options."""
         parser = super().get_parser(prog_name)
         kind = parser.add_mutually_exclusive_group(required=True)
-        kind.add_argument("--systemd", metavar="UNIT", help="a unit of the guest's systemd")
+        kind.add_argument("--systemd", type=filled, metavar="UNIT", help="a unit of the guest's systemd")
         kind.add_argument(
-            "--ocf", nargs="+", metavar=("AGENT", "KEY=VALUE"),
+            "--ocf", nargs="+", type=filled, metavar=("AGENT", "KEY=VALUE"),
             help="an OCF agent in the guest, such as pacemaker:Dummy, with its parameters; heartbeat's without a provider",
         )  # fmt: skip
         kind.add_argument(
-            "--container", nargs="+", metavar=("IMAGE", "KEY=VALUE"),
+            "--container", nargs="+", type=filled, metavar=("IMAGE", "KEY=VALUE"),
             help="a container of this image, with further parameters of the agent",
         )  # fmt: skip
         parser.add_argument(

@@ -65,6 +65,7 @@ class ListSnapshots(SiteLister):
         from vmmgr.operations.snapshots import list_snapshots
 
         found = self.operate(lambda context: list_snapshots(context, parsed_args.name))
+        self.names().keep(f"snapshots of {parsed_args.name}", [snapshot.name for snapshot, _record in found])
         return COLUMNS, [_row(snapshot, record) for snapshot, record in found]
 
 

@@ -11,16 +11,11 @@ from vmmgr.model import check_known_name, data_image, system_image
 from vmmgr.operations.definition import COMMAND_KEYS, Settings
 from vmmgr.operations.domain import BUSES, RbdSource, add_disks, named_domain, text_of, uuid_of
 from vmmgr.operations.inheritance import Wishes, base_of, finish, metadata_of, settings_of
-from vmmgr.operations.layout import (
-    NewVm,
-    check_request,
-    clash_problems,
-    host_problems,
-    name_problems,
-    refuse_unless_lines_run,
-)
+from vmmgr.operations.layout import NewVm, check_request, host_problems
 from vmmgr.operations.lease import lease_problems, refuse_unless_free
-from vmmgr.operations.steps import Role, Say, read
+from vmmgr.operations.replaced import Old, domain_in_the_way, name_in_the_way
+from vmmgr.operations.replacing import try_lines
+from vmmgr.operations.steps import Say, read
 from vmmgr.operations.stopping import exists
 from vmmgr.operations.survey import Survey, refuse_if
 
@@ -43,6 +38,7 @@ class CloneRequest:
         full: Whether to wait until the clone depends on the source's disks no more.
         enable: Whether to give it to the cluster at once.
         start: Whether the cluster is to start it.
+        force: Whether an existing VM of the clone's name is replaced, once the clone is ready; then ``wait`` is taken for granted.
         wait: Whether to wait until it runs, at most ``timeout`` seconds where that is given.
         timeout: See ``wait``.
     """
@@ -54,6 +50,7 @@ class CloneRequest:
     full: bool = False
     enable: bool = True
     start: bool = True
+    force: bool = False
     wait: bool = True
     timeout: float | None = None
 
@@ -71,6 +68,7 @@ class Plan:
         snapshot: The name of the snapshots that the clone is made of.
         vm: The clone.
         domain_xml: Its domain.
+        old: The VM that it replaces, if any.
     """
 
     disks: Disks
@@ -80,6 +78,7 @@ class Plan:
     snapshot: str
     vm: NewVm
     domain_xml: str
+    old: Old | None
 
 
 def check_wishes(context: Context, request: CloneRequest) -> str | None:
@@ -95,33 +94,38 @@ def check_wishes(context: Context, request: CloneRequest) -> str | None:
 def make_plan(context: Context, view: View, found: Survey, request: CloneRequest, problems: list[str]) -> Steps[Plan]:
     """Find everything that stands in the way, and what the clone will be.
 
+    ``view`` has the disks of the source and, with ``force``, what is ``asked`` of an old VM.
+
     Raises:
         RefusedError: With all that was found.
     """
     source, name, wishes, disks = request.source, request.name, request.wishes, view.more[0]
     refuse_unless_free(view, name)
     exists(view, source)
-    problems = lease_problems(view, source) + name_problems(view, name) + problems + _incomplete(view, disks)
+    images = (system_image(name), *(data_image(name, index) for index in range(len(_own(disks)) - 1)))
+    old = Old.find(view, name, view.more[1:])
+    taken = name_in_the_way(view, found, name, images, old)
+    problems = lease_problems(view, source) + taken + problems + _incomplete(view, disks)
     refuse_if(problems + found.secret_problems())
-    node, known = yield from _stillness(context, view, request, disks)
+    node, known = yield from _stillness(context, view, found, request, disks)
     root, whole = base_of(disks, context.storage.pool, wishes)
-    base_xml, shared = finish(root, whole, source, name, found, given=wishes.base_xml is not None)
+    free = old.identity if old else set()
+    base_xml, shared = finish(root, whole, source, name, found, given=wishes.base_xml is not None, free=free)
     settings = settings_of(disks.metadata, wishes)
     settings = settings.for_driver(context.cluster(view.host, view.programs).folder)
     settings = replace(settings, migration_user=settings.migration_user or context.site.migration_user)
-    images = (system_image(name), *(data_image(name, index) for index in range(len(_own(disks)) - 1)))
     bus = disks.metadata.get("_disk_bus", "virtio")
     vm = NewVm(name, base_xml, images, bus, settings, metadata_of(disks.metadata, wishes), request.enable, request.start)
     domain = named_domain(base_xml, name)
     context.generated[uuid_of(domain)] = "UUID"
-    refuse_if([*_unfit(context, view, source, vm), *clash_problems(found, name, uuid_of(domain))])
-    yield from refuse_unless_lines_run(context, view, found, vm)
+    refuse_if([*_unfit(context, view, source, vm), *domain_in_the_way(view, found, name, uuid_of(domain), old)])
+    yield from try_lines(context, view, found, vm, old)
     add_disks(domain, images, bus, RbdSource(context.storage.pool, found.monitors, found.secret))
-    for warning in _warnings(disks, shared, name):
+    for warning in [*_warnings(disks, shared, name), *(old.losses if old else ())]:
         yield Say(warning, warning=True)
     snapshot = f"vm-mgr-clone-{name}-{secrets.token_hex(4)}"
     context.generated[snapshot] = "snapshot"
-    return Plan(disks, tuple(_own(disks)), node, known, snapshot, vm, text_of(domain))
+    return Plan(disks, tuple(_own(disks)), node, known, snapshot, vm, text_of(domain), old)
 
 
 def _own(disks: Disks) -> list[str]:
@@ -153,7 +157,7 @@ def _unfit(context: Context, view: View, source: str, vm: NewVm) -> list[str]:
 
 
 def _stillness(
-    context: Context, view: View, request: CloneRequest, disks: Disks
+    context: Context, view: View, found: Survey, request: CloneRequest, disks: Disks
 ) -> Steps[tuple[str | None, tuple[str, ...] | None]]:
     """Decide how the disks are all taken at one instant; return ``node`` and ``known`` of the plan.
 
@@ -173,7 +177,8 @@ def _stillness(
         return None, None
     if not disks.watchers:
         return None, ()
-    under_way = yield from read(Role.CONTROL, context.storage.flattening(tuple(disks.watchers)))
+    # the control host has enough to do
+    under_way = yield from read(found.first, context.storage.flattening(tuple(disks.watchers)))
     if users := {image: used for image, used in disks.watchers.items() if not under_way.get(image)}:
         words = "; ".join(f"{image} by {', '.join(used)}" for image, used in users.items())
         raise RefusedError(f"VM {source} does not run, and yet its disks are in use ({words}); end that first.")

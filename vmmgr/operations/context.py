@@ -41,12 +41,11 @@ class Context:
     @cached_property
     def renderer(self) -> Renderer:
         """The templates of the site, of plugins and of vm-mgr, in this order."""
-        from vmmgr.plugins import find_drivers, template_folders
+        from vmmgr.hooks import template_folders
         from vmmgr.rendering import Renderer
 
         own = [self.site.templates] if self.site.templates else []
-        plugins = template_folders(offer.spec for offer in find_drivers() if offer.spec and not offer.problem)
-        return Renderer([*own, *plugins])
+        return Renderer([*own, *template_folders()])
 
     @cached_property
     def reader(self) -> PacemakerDriver:
@@ -113,4 +112,6 @@ class Context:
     def _make(self, kind: str, name: str) -> Driver:
         from vmmgr.plugins import load_class, usable_driver
 
-        return load_class(usable_driver(kind, name))(self.renderer)
+        make = load_class(usable_driver(kind, name))
+        make.check_templates(self.renderer)
+        return make(self.renderer)

@@ -12,19 +12,18 @@ from vmmgr.operations.domain import RbdSource, add_disks, named_domain, text_of,
 from vmmgr.operations.layout import (
     NewVm,
     check_request,
-    clash_problems,
     give_to_cluster,
+    group_steps,
     host_problems,
     lay_out,
-    name_problems,
-    refuse_unless_lines_run,
 )
 from vmmgr.operations.lease import holding, new_lease, refuse_unless_free, renewed, taking
 from vmmgr.operations.observation import look_again
-from vmmgr.operations.replacing import Old, Replacement, change_of, lost_with, replace_vm
+from vmmgr.operations.replaced import Old, asked, domain_in_the_way, name_in_the_way
+from vmmgr.operations.replacing import Replacement, replace_vm, stop_old, try_lines
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.status import state_of
-from vmmgr.operations.steps import Role, Say, Step, Stream, change, read
+from vmmgr.operations.steps import Role, Say, Step, Stream, change
 from vmmgr.operations.survey import Survey, refuse_if, survey_at_once
 from vmmgr.operations.waiting import wait_for
 
@@ -95,20 +94,19 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
     if uuid_of(domain) not in request.base_xml.lower():
         context.generated[uuid_of(domain)] = "UUID"
 
-    more = (context.storage.disks(request.name), context.storage.store_get(request.name)) if request.force else ()
+    more = asked(context, request.name) if request.force else ()
 
     def prepare() -> Steps[tuple[View, Survey, Settings, Lease, Old | None]]:
         view, found, problems = yield from survey_at_once(context, request.name, text_of(domain), monitors=True, more=more)
         refuse_unless_free(view, request.name)
-        old = Old.of(view, request.name) if request.force and request.name in view.vm_names else None
-        taken = old.problems(view, found.agent, request.images) if old else name_problems(view, request.name)
-        runs_on, own_uuid = (old.runs_on(view), old.uuid) if old else ((), "")
-        clashes = clash_problems(found, request.name, uuid_of(domain), runs_on=runs_on, own_uuid=own_uuid)
+        old = Old.find(view, request.name, view.more)
+        taken = name_in_the_way(view, found, request.name, request.images, old)
+        clashes = domain_in_the_way(view, found, request.name, uuid_of(domain), old)
         refuse_if(taken + host_problems(context, view, settings) + problems + clashes + found.secret_problems())
         cluster = context.cluster(view.host, view.programs)
         chosen = settings.for_driver(cluster.folder)
         vm = replace(request, settings=chosen).vm
-        yield from _try_lines(context, view, found, vm, old)
+        yield from try_lines(context, view, found, vm, old)
         lease = new_lease(context, view, request.name, "create", notes=old.notes if old else None)
         yield from change(Role.CONTROL, *taking(cluster, view, lease))
         return view, found, chosen, lease, old
@@ -116,13 +114,15 @@ def create(context: Context, request: CreateRequest) -> Steps[VmState]:
     view, found, settings, lease, old = yield from with_fresh_view(prepare)
     request = replace(request, settings=settings)
     began = context.clock()
-    for sentence in lost_with(old, view.cib) if old else ():
+    for sentence in old.losses if old else ():
         yield Say(sentence, warning=True)
     names = tuple(NEW_PREFIX + image if old else image for image in request.images)
     yield from _import(context, view, found, request, lambda: renewed(lease, context.clock() - began), names=names)
     add_disks(domain, request.images, request.disk_bus, RbdSource(context.storage.pool, found.monitors, found.secret))
     if old:
         job = Replacement(request.vm, old, found, lease, text_of(domain), began)
+        metadata = request.vm.all_metadata(job.domain_xml)
+        yield from stop_old(context, view, job, *group_steps(context, request.vm, metadata, prefix=NEW_PREFIX))
         return (yield from replace_vm(context, view, job, request.timeout))
     held = holding(context.cluster(view.host, view.programs), lease)  # the import may have taken hours
     steps = yield from lay_out(context, view, found, request.vm, domain_xml=text_of(domain), held=held)
@@ -140,15 +140,6 @@ def _come_up(context: Context, view: View, request: CreateRequest) -> Steps[VmSt
         return state_of((yield from look_again(context, view)), request.name)
     _, state = yield from wait_for(context, view, request.name, Status.STARTED, request.timeout)
     return state
-
-
-def _try_lines(context: Context, view: View, found: Survey, vm: NewVm, old: Old | None) -> Steps[None]:
-    """Have the further commands of the VM tried, if it is to be given to the cluster at once."""
-    if old is None:
-        yield from refuse_unless_lines_run(context, view, found, vm)
-    elif vm.enable and vm.settings.commands:
-        what = change_of(context, view, found, vm, old)
-        yield from read(Role.CONTROL, context.cluster(view.host, view.programs).rehearse(what.document, what.ids, what.lines))
 
 
 def _import(

@@ -56,12 +56,29 @@ def flattened(context: Context, images: Sequence[str]) -> Steps[None]:
         interval = min(interval * _GROWTH, _LONGEST)
 
 
-def forget_source(context: Context, view: View, lease: Lease) -> Steps[None]:
-    """Remove the snapshots of the source that a clone was to be made of, as the lease notes them."""
+def left_on_source(context: Context, view: View, lease: Lease) -> list[Step]:
+    """Return the steps that remove the snapshots of the source that a clone was to be made of, as the lease notes them."""
     source, snapshot = lease.notes.get("source"), lease.notes.get("snapshot")
-    if source and snapshot:
-        steps = [Step(context.storage.remove_snapshot(image, snapshot)) for image in view.images_of(source)]
+    if not source or not snapshot:
+        return []
+    return [Step(context.storage.remove_snapshot(image, snapshot)) for image in view.images_of(source)]
+
+
+def forget_source(context: Context, view: View, lease: Lease) -> Steps[None]:
+    """Remove what a clone has left on its source."""
+    if steps := left_on_source(context, view, lease):
         yield from change(Role.CONTROL, holding(context.cluster(view.host, view.programs), lease), *steps)
+
+
+def tell_complaints(lease: Lease, images: Sequence[str], complaints: Sequence[str]) -> Steps[None]:
+    """Warn of the images of a clone that Ceph does not copy in the background; ``complaints`` is empty for the others."""
+    if left := [image for image, complaint in zip(images, complaints, strict=True) if complaint]:
+        yield Say(
+            f"Ceph does not copy the data of {', '.join(left)} in the background, so VM {lease.vm} goes on depending on the disks "
+            f"of VM {lease.notes['source']} until you run `rbd flatten` for it on a machine of the site. "
+            f"{' '.join(filter(None, complaints))}",
+            warning=True,
+        )
 
 
 def _percent(images: Sequence[str], dependent: dict[str, Flattening | None]) -> int:

@@ -41,6 +41,8 @@ _NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
 # Seconds for Pacemaker to try the connection a second time, on top of what one may take.
 _SLACK = 30.0
+# Seconds for the cluster to take leave of a guest node, and between two looks.
+_LEAVING, _INTERVAL = 30.0, 0.3
 
 
 class NotOnlineError(VmMgrError):
@@ -135,7 +137,18 @@ def remove_guest_node(context: Context, name: str, *, lease: Lease | None = None
     now = yield from with_fresh_view(lambda: _back(context, name, lease))
     if not now.node:
         yield Say(f"VM {name} is no guest node already.")
+    elif now.enabled:
+        yield from _await_leave(context, now.view, now.node)
     return f"VM {name} is no guest node."
+
+
+def _await_leave(context: Context, view: View, node: str) -> Steps[None]:
+    """Wait until the cluster has taken leave of a node, whose name is free only then, and to whose daemon it talks until then."""
+    began = context.clock()
+    while {node} & (view.simulation.nodes.keys() | view.simulation.resources.keys()) and context.clock() - began < _LEAVING:
+        if not (yield Pause(_INTERVAL)):
+            return
+        view = yield from look_again(context, view)
 
 
 def guest_node_problems(now: NodeSettings, node: GuestNode) -> list[str]:
@@ -199,7 +212,7 @@ def wait_online(context: Context, view: View, name: str, node: GuestNode, timeou
                 f"VM {name} is guest node {node.name}, but is not online as such after {seconds:.0f} s. {_ADVICE} "
                 f"`vm-mgr status -n {name}` tells whether it is online by now; `vm-mgr {REMOVE} -n {name}` takes it back."
             )
-        if not (yield Pause(0.3)):
+        if not (yield Pause(_INTERVAL)):
             break
         view = yield from look_again(context, view)
     return view

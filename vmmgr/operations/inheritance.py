@@ -12,7 +12,7 @@ from vmmgr.operations.domain import parse_domain, text_of, uuid_of
 from vmmgr.operations.identity import common_devices, common_disks, macs_of, rename_files, renew
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from xml.etree import ElementTree as ET
 
     from vmmgr.disks import Disks
@@ -79,7 +79,9 @@ def base_of(disks: Disks, pool: str, wishes: Wishes) -> tuple[ET.Element, str]:
     return root, whole
 
 
-def finish(root: ET.Element, whole: str, source: str, name: str, found: Survey, *, given: bool) -> tuple[str, list[str]]:
+def finish(
+    root: ET.Element, whole: str, source: str, name: str, found: Survey, *, given: bool, free: Collection[str] = ()
+) -> tuple[str, list[str]]:
     """Make sure that the clone shares nothing with its source or others that only one may have.
 
     Args:
@@ -89,6 +91,7 @@ def finish(root: ET.Element, whole: str, source: str, name: str, found: Survey, 
         name: The clone's.
         found: What the hypervisors have.
         given: Whether the user wrote the domain for the clone, so that its files have the names that they shall have.
+        free: The UUID and the MAC addresses of a VM that the clone replaces.
 
     Returns:
         The clone's domain as text, and what both would use at the same time.
@@ -104,10 +107,10 @@ def finish(root: ET.Element, whole: str, source: str, name: str, found: Survey, 
         )
     if not given:
         rename_files(root, source, name)
-    taken = {uuid_of(other), *macs_of(other)}
+    taken = set[str]()
     for host in found.hosts.values():
         taken.update(host.uuids, host.macs)
-    renew(root, taken)
+    renew(root, taken.difference(free) | {uuid_of(other), *macs_of(other)})
     return text_of(root), common_devices(root, other)
 
 

@@ -77,7 +77,8 @@ def check_request(context: Context, name: str, metadata: Mapping[str, str], disk
 def name_problems(view: View, name: str) -> list[str]:
     """Return what already has the name, or a part of what will be made."""
     if name in view.vm_names:
-        return [f"VM {name} exists already ({state_of(view, name).status}); choose another name, or remove it first."]
+        status = state_of(view, name).status
+        return [f"VM {name} exists already ({status}); choose another name, or replace it (--force)."]
     # also those of a higher number than will be made, for whoever removes the VM removes them too
     problems = [f"The RBD image {image} exists already; rename or remove it." for image in view.images_of(name)]
     if name in view.cib.ids() or name in view.simulation.nodes:
@@ -123,15 +124,18 @@ def clash_problems(
     return problems
 
 
-def group_steps(context: Context, vm: NewVm, metadata: Mapping[str, str]) -> list[Step]:
-    """Return the steps that make a VM of images that are there: its group and its metadata."""
-    storage = context.storage
+def group_steps(context: Context, vm: NewVm, metadata: Mapping[str, str], *, prefix: str = "") -> list[Step]:
+    """Return the steps that make a VM of images that are there: its group and its metadata.
+
+    With a ``prefix`` before all names, the VM has to wait for the place of another one, whose things are left alone.
+    """
+    storage, group = context.storage, prefix + vm.name
     return [
         # of a VM of that name that vm_manager removed
-        Step(storage.store_remove(vm.name)),
-        Step(storage.create_group(vm.name), undo=storage.remove_group(vm.name), exclusive=True),
-        *(Step(storage.add_to_group(vm.name, image)) for image in vm.images),
-        Step(storage.set_metadata(system_image(vm.name), metadata)),
+        *([] if prefix else [Step(storage.store_remove(vm.name))]),
+        Step(storage.create_group(group), undo=storage.remove_group(group), exclusive=True),
+        *(Step(storage.add_to_group(group, prefix + image)) for image in vm.images),
+        Step(storage.set_metadata(prefix + system_image(vm.name), metadata)),
     ]
 
 

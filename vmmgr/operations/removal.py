@@ -13,7 +13,7 @@ from vmmgr.operations.flattening import forget_source
 from vmmgr.operations.fragment import Fragment, document
 from vmmgr.operations.lease import holding, lease_problems, new_lease, refuse_while_cloned, taking_over
 from vmmgr.operations.observation import observe
-from vmmgr.operations.restoring import resume
+from vmmgr.operations.restoring import remembered, resume
 from vmmgr.operations.retrying import change_definition, from_view, with_fresh_view
 from vmmgr.operations.rollback_repair import finish_rollback
 from vmmgr.operations.steps import Role, Say, Step, change, telling_host
@@ -93,7 +93,7 @@ def repair(context: Context, name: str, *, force: bool = False) -> Steps[str]:
     check_known_name(name)
 
     def attempt() -> Steps[tuple[View, Lease, Lease] | None]:
-        view = yield from observe(context, to_change=True, more=(context.storage.disks(name),))
+        view = yield from observe(context, to_change=True, more=remembered(context, name))
         left = view.leases.get(name)
         if left is None:
             return None

@@ -1,128 +1,45 @@
-"""``create --force``: a new VM takes the place of an old one of its name, and the old one goes only when the new one runs.
+"""``create --force`` and ``clone --force``: a new VM takes the place of an old one, which goes only when the new one runs.
 
-The new disks are imported under other names while the old VM runs. Then it is stopped, its disks are put aside and the new ones
-put into their place, and one CIB change makes the new VM of the old resource. ``restoring`` has the way back.
+The new disks are imported or cloned under other names while the old VM runs. Then it is stopped, its disks are put aside and the
+new ones put into their place, and one CIB change makes the new VM of the old resource. ``restoring`` has the way back.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from vmmgr.drivers.pacemaker.cib import resources_in
 from vmmgr.drivers.pacemaker.services import stop_timeout
 from vmmgr.errors import VmMgrError
-from vmmgr.model import NEW_PREFIX, OLD_PREFIX, Lease, Status, VmState, system_image
+from vmmgr.model import OLD_PREFIX, Lease, Status, VmState
+from vmmgr.operations.flattening import tell_complaints
 from vmmgr.operations.fragment import Fragment, document
-from vmmgr.operations.keeping import domain_uuid, sort_constraints
-from vmmgr.operations.layout import document_of
+from vmmgr.operations.keeping import sort_constraints
+from vmmgr.operations.layout import document_of, refuse_unless_lines_run
 from vmmgr.operations.lease import holding, renewed
-from vmmgr.operations.observation import look_again
-from vmmgr.operations.restoring import finish_later, forget_old, lasting, put_back
+from vmmgr.operations.observation import look_again, observe
+from vmmgr.operations.restoring import finish_later, forget_old, put_back, remembered
 from vmmgr.operations.retrying import change_definition, from_view
-from vmmgr.operations.status import describe_lease, state_of
-from vmmgr.operations.steps import ChangeEach, Role, Say, Step, change
-from vmmgr.operations.stopping import forgetting, refuse_parts_of_others, refuse_unless_stopped, refuse_unmanaged
+from vmmgr.operations.status import describe_lease
+from vmmgr.operations.steps import ChangeEach, Role, Say, Step, change, read
+from vmmgr.operations.stopping import forgetting, refuse_unless_stopped
 from vmmgr.operations.survey import config_file
-from vmmgr.operations.swap import Swap, is_image_of
+from vmmgr.operations.swap import Swap
 from vmmgr.operations.waiting import TimeUpError, VmFailedError, wait_for
 
 if TYPE_CHECKING:
-    from vmmgr.disks import Disks
     from vmmgr.drivers.pacemaker.cib import Cib
     from vmmgr.operations.context import Context
     from vmmgr.operations.layout import NewVm
     from vmmgr.operations.observation import View
+    from vmmgr.operations.replaced import Old
     from vmmgr.operations.steps import Steps
     from vmmgr.operations.survey import Survey
 
 # Seconds that Pacemaker grants a start and what goes with it; added to the lease for the time of the change.
 _START = 180
-
-
-@dataclass(frozen=True, slots=True)
-class Old:
-    """The VM that is to be replaced.
-
-    Attributes:
-        name: Its name, and the new one's.
-        role: Started, Stopped or Disabled.
-        disks: What the storage has of it.
-        kept: What was put aside of it when it was disabled.
-    """
-
-    name: str
-    role: str
-    disks: Disks
-    kept: Fragment
-
-    @classmethod
-    def of(cls, view: View, name: str) -> Old:
-        """Return it out of a view for which ``disks`` and ``store_get`` were asked as well."""
-        disks, put_aside = view.more
-        resource = view.resource(name)
-        wanted = Status.STOPPED if resource and resource.target_role.lower() == "stopped" else Status.STARTED
-        role = wanted if view.is_defined(name) else Status.DISABLED
-        return cls(name, str(role), disks, Fragment.from_text(put_aside, name))
-
-    @property
-    def uuid(self) -> str:
-        """The UUID of its domain, in lower case; empty where that cannot be told."""
-        return domain_uuid(self.disks.metadata)
-
-    @property
-    def images(self) -> list[str]:
-        """Its images, those that have its name."""
-        return [disk.image for disk in self.disks.disks if is_image_of(self.name, disk.image)]
-
-    @property
-    def notes(self) -> dict[str, str]:
-        """What a repair has to know of it."""
-        return {"replaces": self.role, "old": " ".join(self.images)}
-
-    def runs_on(self, view: View) -> tuple[str, ...]:
-        """Return the nodes that it runs on."""
-        resource = view.resource(self.name)
-        return resource.nodes if resource else ()
-
-    def problems(self, view: View, agent: str, new: tuple[str, ...]) -> list[str]:
-        """Return why it cannot be replaced by a VM with these images."""
-        name = self.name
-        refuse_parts_of_others(view, name)
-        refuse_unmanaged(view, name)
-        problems = []
-        if name not in view.groups or system_image(name) not in view.images:
-            words = "; ".join(state_of(view, name).details)
-            problems.append(f"VM {name} is {words}, so it could not be put back; remove it first.")
-        elif agent != "seapath" and "xml" not in self.disks.metadata:
-            problems.append(f"VM {name} has no metadata 'xml', so it could not be put back; remove it first.")
-        if name in view.cib.ids() and view.resource(name) is None:
-            problems.append(f"The cluster has a resource {name} already, which is no VM; choose another name.")
-        if (user := view.cib.config_files().get(config_file(name))) not in {None, name}:
-            problems.append(f"The resource {user} starts a VM from {config_file(name)}; choose another name.")
-        if self.disks.children:
-            clones = ", ".join(self.disks.children)
-            problems.append(f"The clones {clones} still depend on the disks of VM {name}; wait until Ceph has flattened them.")
-        names = {name, *self.images, *new}
-        left = [item for item in sorted(view.images | view.groups) if item.startswith((OLD_PREFIX, NEW_PREFIX))]
-        if left := [item for item in left if item.removeprefix(OLD_PREFIX).removeprefix(NEW_PREFIX) in names]:
-            problems.append(f"Ceph has {', '.join(left)}, left of an earlier replacement; rename or remove them.")
-        if self.disks.watchers and not self.runs_on(view):
-            users = "; ".join(f"{image} by {', '.join(found)}" for image, found in self.disks.watchers.items())
-            problems.append(f"The disks of VM {name} are in use ({users}); end that first.")
-        return problems
-
-    def fragment(self, cib: Cib) -> Fragment:
-        """Return its part of the CIB, or what is kept of that."""
-        return self.kept if self.role == Status.DISABLED else Fragment.of(cib, self.name)
-
-    def constraints(self, cib: Cib) -> list[ET.Element]:
-        """Return its constraints that are the new VM's as well."""
-        fragment = self.fragment(cib)
-        # the services in it go with it
-        gone = set(fragment.service_names)
-        return [item for item in lasting(fragment.constraints, self.disks.metadata) if not gone & resources_in(item)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +73,19 @@ def change_of(context: Context, view: View, found: Survey, vm: NewVm, old: Old) 
     return Change(text, ids, lines, Fragment(None, ()))
 
 
+def try_lines(context: Context, view: View, found: Survey, vm: NewVm, old: Old | None) -> Steps[None]:
+    """Have the further commands of the VM tried, if it is to be given to the cluster at once.
+
+    Raises:
+        LineRefusedError: The cluster's tool refuses one.
+    """
+    if old is None:
+        yield from refuse_unless_lines_run(context, view, found, vm)
+    elif vm.enable and vm.settings.commands:
+        what = change_of(context, view, found, vm, old)
+        yield from read(Role.CONTROL, context.cluster(view.host, view.programs).rehearse(what.document, what.ids, what.lines))
+
+
 @dataclass(frozen=True, slots=True)
 class Replacement:
     """What is to be done.
@@ -167,6 +97,7 @@ class Replacement:
         lease: The mark of this operation.
         domain_xml: The new VM's domain.
         began: When the mark was made, by the context's clock.
+        node: The hypervisor that held the source of a clone still, and so has done enough.
     """
 
     vm: NewVm
@@ -175,16 +106,28 @@ class Replacement:
     lease: Lease
     domain_xml: str
     began: float
+    node: str | None = None
+
+
+def stop_old(context: Context, view: View, job: Replacement, *first: Step) -> Steps[list[Any]]:
+    """Do what is left to do about the new disks, and let the old VM stop, in one exec; return the values of ``first``."""
+    cluster, name = context.cluster(view.host, view.programs), job.vm.name
+    stops = stop_timeout(view.cib, name) + job.vm.settings.stop_timeout
+    lease = renewed(job.lease, context.clock() - job.began + stops + _START)
+    guards = (holding(cluster, job.lease), Step(cluster.renew_lease(lease)))
+    role = Step(cluster.set_meta(name, "target-role", "Stopped"), undo=cluster.set_meta(name, "target-role", "Started"))
+    last = (role,) if job.old.role == Status.STARTED else ()
+    values = yield from change(Role.CONTROL, *guards, *first, *last)
+    return values[len(guards) : len(guards) + len(first)]
 
 
 def replace_vm(context: Context, view: View, job: Replacement, timeout: float | None) -> Steps[VmState]:
-    """Put a VM whose disks wait into the place of the old one, and the old one back if it does not come up.
+    """Put a VM whose disks wait into the place of the old one, which ``stop_old`` stops, and that one back if it does not come up.
 
     Raises:
         VmMgrError: It did not; the old one is back as it was.
     """
     vm, old = job.vm, job.old
-    yield from _stop_old(context, view, job)
     if old.role == Status.DISABLED:
         view = yield from look_again(context, view)
     else:
@@ -200,38 +143,20 @@ def replace_vm(context: Context, view: View, job: Replacement, timeout: float | 
             view, state = yield from wait_for(context, view, vm.name, Status.STARTED, timeout)
         except (VmFailedError, TimeUpError, KeyboardInterrupt) as error:
             yield Say(f"The new VM {vm.name} does not come up, so the old one is put back.", warning=True)
-            yield from put_back(context, vm.name, job.lease)
+            view = yield from observe(context, to_change=True, more=remembered(context, vm.name))
+            yield from put_back(context, view, job.lease)
             if isinstance(error, KeyboardInterrupt):
                 raise
             # the details begin with the mark of this very operation
             said = str(error).replace(f"{describe_lease(job.lease, view.now)}; ", "").split(". Pacemaker goes on")[0]
             raise VmMgrError(f"{said.rstrip('.')}. The old VM {vm.name} is put back as it was.") from error
-    hosts = [host for host in reversed(job.found.hosts) if host != view.host]
+    hosts = [host for host in reversed(job.found.hosts) if host not in {view.host, job.node}]
+    where = hosts[0] if hosts else Role.CONTROL
     kept = change_of(context, view, job.found, vm, old).kept if not vm.enable else Fragment(None, ())
-    yield from forget_old(
-        context, view, old.disks, job.lease, kept, where=hosts[0] if hosts else Role.CONTROL, prefix=OLD_PREFIX
-    )
+    clones = vm.images if job.lease.notes.get("source") else ()
+    complaints = yield from forget_old(context, view, old.disks, job.lease, kept, where=where, prefix=OLD_PREFIX, clones=clones)
+    yield from tell_complaints(job.lease, clones, complaints)
     return VmState(vm.name, state.status, state.node)  # the details had the mark of this very operation
-
-
-def _stop_old(context: Context, view: View, job: Replacement) -> Steps[None]:
-    """Lay the new VM out under its temporary names, and let the old one stop, in one exec."""
-    cluster, storage, vm = context.cluster(view.host, view.programs), context.storage, job.vm
-    name = vm.name
-    seconds = context.clock() - job.began + stop_timeout(view.cib, name) + vm.settings.stop_timeout + _START
-    group = NEW_PREFIX + name
-    steps = [
-        holding(cluster, job.lease),
-        Step(cluster.renew_lease(renewed(job.lease, seconds))),
-        Step(storage.create_group(group), undo=storage.remove_group(group), exclusive=True),
-        *(Step(storage.add_to_group(group, NEW_PREFIX + image)) for image in vm.images),
-        Step(storage.set_metadata(NEW_PREFIX + system_image(name), vm.all_metadata(job.domain_xml))),
-    ]
-    if job.old.role == Status.STARTED:
-        steps.append(
-            Step(cluster.set_meta(name, "target-role", "Stopped"), undo=cluster.set_meta(name, "target-role", "Started"))
-        )
-    yield from change(Role.CONTROL, *steps)
 
 
 def _write_files(context: Context, view: View, job: Replacement) -> Steps[list[Step]]:
@@ -288,11 +213,3 @@ def _is_made(cib: Cib, name: str, text: str) -> bool:
     (wanted,) = ET.fromstring(text).iterfind("configuration/resources/primitive")  # noqa: S314 - our own
     known = {item.get("id"): item.attrib for item in there.iter()}
     return all(known.get(item.get("id")) == item.attrib for item in wanted.iter() if item.get("id"))
-
-
-def lost_with(old: Old, cib: Cib) -> list[str]:
-    """Return the sentences that say beforehand what goes with the old VM."""
-    snapshots = sorted({snapshot.name for snapshot in old.disks.snapshots()})
-    services = old.fragment(cib).service_names
-    lost = {"snapshots": snapshots, "services in it": services}
-    return [f"With the old VM {old.name} go its {what}: {', '.join(names)}." for what, names in lost.items() if names]

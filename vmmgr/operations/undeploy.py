@@ -13,11 +13,10 @@ from vmmgr.operations.entering import enter, find_address
 from vmmgr.operations.guestnode import UNDEPLOY, remove_guest_node, service_problems
 from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
 from vmmgr.operations.nodesettings import look
-from vmmgr.operations.observation import look_again
 from vmmgr.operations.preflight import hypervisor_of
 from vmmgr.operations.remotekey import key_questions
 from vmmgr.operations.retrying import with_fresh_view
-from vmmgr.operations.steps import Pause, Read, Role, Say, Step, change
+from vmmgr.operations.steps import Read, Role, Say, Step, change
 from vmmgr.operations.stopping import exists
 from vmmgr.operations.survey import refuse_if
 
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
     from vmmgr.operations.steps import Steps
-
-# Seconds for the cluster to take leave of a guest node, and between two looks.
-_LEAVING, _INTERVAL = 30.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,6 @@ def undeploy(context: Context, name: str, *, address: str | None = None, user: s
     if lease is None:
         return f"VM {name} is no guest node already, and nothing of it is in the guest; nothing was changed."
     yield from remove_guest_node(context, name, lease=lease)
-    yield from _await_leave(context, found)
     kept = yield from _clean(context, found)
     drop = Step(context.cluster(found.view.host, found.view.programs).drop_lease(lease), commits=True)
     yield from change(Role.CONTROL, drop)
@@ -111,17 +106,6 @@ def _look(context: Context, name: str, address: str | None, user: str | None) ->
 
 def _hashes(keys: Keys) -> set[str]:
     return {keys.own, keys.corosync}
-
-
-def _await_leave(context: Context, found: _Found) -> Steps[None]:
-    """Wait until the cluster has taken leave of the node: a remote daemon that it still talks to does not end."""
-    view, began = found.view, context.clock()
-    while {found.node} & (
-        view.simulation.nodes.keys() | view.simulation.resources.keys()
-    ) and context.clock() - began < _LEAVING:
-        if not (yield Pause(_INTERVAL)):
-            return
-        view = yield from look_again(context, view)
 
 
 def _clean(context: Context, found: _Found) -> Steps[str]:

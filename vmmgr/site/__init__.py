@@ -67,6 +67,7 @@ def load_site(*, site: str | None, inventories: Sequence[Path], config: Path | N
         sudo=settings.sudo or ("password" if found.sudo_password else "nopasswd"),
         pool=settings.pool or "rbd",
         templates=settings.templates,
+        checks=settings.checks,
         connect_timeout=settings.connect_timeout or CONNECT_TIMEOUT,
     )
 

@@ -33,6 +33,7 @@ class Settings:
     sudo: str | None = None
     pool: str | None = None
     templates: Path | None = None
+    checks: Path | None = None
     connect_timeout: float | None = None
 
 
@@ -91,6 +92,7 @@ _READERS: dict[str, Callable[[object, str, Path], object]] = {
     "sudo": _sudo,
     "pool": word,
     "templates": _folder,
+    "checks": _folder,
     "connect_timeout": _seconds,
 }
 

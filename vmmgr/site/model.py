@@ -56,6 +56,7 @@ class Site:
         sudo: "nopasswd", or "password" if sudo on the nodes asks for one.
         pool: the Ceph pool of the disks.
         templates: folder with the site's own command templates.
+        checks: folder with the site's own checks.
         connect_timeout: seconds to wait for a machine to answer.
         migration_user: login for live migration between hypervisors (SEAPATH's ``livemigration_user``).
     """
@@ -68,6 +69,7 @@ class Site:
     sudo: str = "nopasswd"
     pool: str = "rbd"
     templates: Path | None = None
+    checks: Path | None = None
     connect_timeout: float = CONNECT_TIMEOUT
     migration_user: str | None = None
 

@@ -77,6 +77,12 @@ def test_our_own_options(requests: list[CloneRequest]) -> None:
     assert requests[-1].wishes.clear == {"pinned_host", "preferred_host"}
 
 
+def test_force_waits(requests: list[CloneRequest]) -> None:
+    """The old VM goes only when the clone runs, so that has to be waited for."""
+    assert main(["clone", "-n", "web", "--dst_name", "web2", "--force"]) == 0
+    assert requests == [CloneRequest("web", "web2", force=True)]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -85,7 +91,7 @@ def test_our_own_options(requests: list[CloneRequest]) -> None:
         (["-n", "web", "--dst_name", "web2", "--xml", "/nowhere.xml"], "cannot be read"),
         (["-n", "web", "--dst_name", "web2", "--stop-timeout", "soon"], "'soon' is not a whole number"),
         (["-n", "web", "--dst_name", "web2", "--metadata", "empty="], "has no value"),
-        (["-n", "web", "--dst_name", "web2", "--force"], "unrecognized arguments: --force"),
+        (["-n", "web", "--dst_name", "web2", "--force", "--no-wait"], "leave out --no-wait"),
     ],
 )
 def test_wrong_use(requests: list[CloneRequest], capsys: pytest.CaptureFixture[str], options: list[str], words: str) -> None:

@@ -9,7 +9,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -24,9 +24,6 @@ from vmmgr.operations.colocation import Known
 from vmmgr.operations.records import Record
 from vmmgr.operations.retention import Retention
 from vmmgr.operations.snapshots import SnapshotRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 STATES = [
     VmState("vm1", Status.STARTED, "hv1"),
@@ -80,16 +77,6 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
         for name in names:
             monkeypatch.setattr(module, name, lambda *args, name=name, **kwargs: stub.calls.append((name, args, kwargs)))
     return stub
-
-
-@pytest.fixture(autouse=True)
-def own_logging() -> Iterator[None]:
-    """Give the root logger back as it was; the program sets it up for itself."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers[:] = []
-    yield
-    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture
@@ -365,7 +352,7 @@ def test_the_site_is_chosen_before_or_after_the_command(
     site_name, inventories, config = chosen
     assert site.options == {
         "site": site_name, "inventories": [Path(name) for name in inventories], "config": Path(config) if config else None, "quiet": False,
-        "preview": None,
+        "preview": None, "announce": None,
     }  # fmt: skip
 
 

@@ -124,6 +124,13 @@ def test_a_reason_is_told(site: Site, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == "Service beat of VM web is Stopped: VM web does not run.\n"
 
 
+def test_a_failure_that_is_over_is_not_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """A service that was restarted is Started, and that is all."""
+    site.answer = ServiceState("web", "beat", "web.beat", "systemd:beat", Status.STARTED, 1, ("monitor failed on n: x",))
+    assert main(["start_service", "-n", "web", "beat"]) == 0
+    assert capsys.readouterr().out == "Service beat of VM web is Started.\n"
+
+
 def test_list_services(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """The columns are the interface; nothing that a node said steers the terminal."""
     site.answer = [RUNNING, ServiceState("w", "b\x1b", "x", "ocf:p:D", Status.FAILED, 2, ("monitor failed on n: a\nb",))]

@@ -35,6 +35,9 @@ TASKS = [
 INFO = '{"name":"x","parent":{"pool":"rbd","image":"system_a","snapshot":"1ff7","trash":false}}'
 
 
+RECORDED = "ceph-16.2.15/disks.txt"
+
+
 @pytest.fixture
 def rbd(renderer: Renderer) -> Rbd:
     """A driver for the pool ``rbd``."""
@@ -114,3 +117,11 @@ def test_opened_disks_are_told_from_a_failure(rbd: Rbd, answer: Any) -> None:
         rbd.assert_unused(["system_a"], []).parse(answer(b"", 75, b"system_a was opened by x\n"))
     with pytest.raises(CommandFailedError):
         rbd.assert_unused(["system_a"], []).parse(answer(b"", 1))
+
+
+def test_the_parent_of_a_disk(rbd: Rbd, recorded: Any) -> None:
+    """A disk that is whole by itself has none."""
+    answer = recorded(RECORDED)
+    text = answer.stdout.decode().replace("info {", f"info {{{INFO[1:-1].partition(',')[2]},", 1)
+    disks = rbd.disks("rec1").parse(type(answer)("hv1", answer.argv, 0, text.encode(), b"")).disks
+    assert {disk.parent for disk in disks} == {"rbd/system_a", ""}

@@ -10,6 +10,8 @@ import pytest
 from vmmgr.command import CommandFailedError
 from vmmgr.drivers.libvirt import Libvirt
 from vmmgr.drivers.libvirt.host import Hypervisor, Secret, parse_hypervisor
+from vmmgr.errors import VmMgrError
+from vmmgr.remote.batch import Result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,3 +180,33 @@ def test_inspect_fails_while_libvirt_does_not_answer(libvirt: Libvirt, virsh: Pa
     said = run(libvirt.inspect("/nowhere"), virsh)
     assert said.returncode == 1
     assert b"cannot connect" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "armed", "strict", "code"),
+    [
+        ("running", "resume", True, 0),
+        ("running", "domfsthaw", True, 0),
+        ("running", "", True, 75),
+        ("paused", "", True, 0),
+        ("shut off", "", True, 75),
+        ("running", "", False, 0),
+    ],
+)
+def test_release_tells_who_did_not_hold_still(
+    libvirt: Libvirt, tmp_path: Path, *, state: str, armed: str, strict: bool, code: int
+) -> None:
+    """Where the timer is not there any more it has done its work, and a strict release fails, unless others keep the guest paused."""
+    for name, script in {
+        "virsh": f'[ "$1" = domstate ] && echo "{state}" || echo "$1" >>"$0.done"',
+        "systemctl": f'[ "$2" != is-active ] || [ "$3" = "vm-mgr-abc-{armed}.timer" ]',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    command = libvirt.release("vm1", "abc", strict=strict)
+    done = run(command, tmp_path)
+    assert (done.returncode, done.stdout.decode()) == (code, f"{armed}\n" if armed else "")
+    assert (tmp_path / "virsh.done").exists() is bool(armed)
+    if code == 75:
+        with pytest.raises(VmMgrError, match=r"VM vm1 did not hold still .* on hv1"):
+            command.parse(Result("hv1", command.argv, code, b"", done.stderr))

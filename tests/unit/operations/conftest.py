@@ -37,5 +37,5 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("vmmgr.operations.runner.time", clock)
     monkeypatch.setattr("vmmgr.operations.journal.time", clock)
-    monkeypatch.setattr("vmmgr.plugins.entry_points", lambda **_: ())
+    monkeypatch.setattr("vmmgr.hooks.entry_points", lambda **_: ())
     return clock

@@ -40,7 +40,7 @@ _SAMPLE = {
     "group": "g", "metadata": {"k": "v"}, "compression": "none", "file": "f", "sha256": "s",
     "usage": "no", "keys": ["k"], "mode": "change", "words": ["w"], "seconds": 20, "freeze": "yes", "pause": "no",
     "snapshot": "s", "images": ["i"], "known": "", "address": "a", "port": 1, "record": "r", "folder": "f", "packages": ["p"],
-    "package": "p", "files": ["f"], "former": "f", "looks": 1, "num_updates": "0",
+    "package": "p", "files": ["f"], "former": "f", "strict": "no", "looks": 1, "num_updates": "0",
 }  # fmt: skip
 _SCRIPTS = (
     *GUEST_SCRIPTS,
@@ -319,12 +319,15 @@ class Commands(CephCommands, GuestCommands):
         return f"{said if freeze == 'yes' else ''}paused\n" if pause == "yes" else said
 
     def do_release(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
-        run = self.site.runs.get(arguments[0])
-        if run is None or run.still is None or run.node != host.name:
-            return ""
-        (way, unit, until), run.still = run.still, None
-        assert unit == arguments[1]
-        return f"{way}\n" if self.site.seconds < until else ""
+        vm, token, strict = arguments
+        run, ended = self.site.runs.get(vm), ""
+        if run is not None and run.still is not None and run.node == host.name:
+            (way, unit, until), run.still = run.still, None
+            assert unit == token
+            ended = f"{way}\n" if self.site.seconds < until else ""
+        if strict == "yes" and not ended:
+            raise ExitError(75, "The guest did not hold still.")
+        return ended
 
 
 def _merge(there: ET.Element, more: ET.Element) -> None:

@@ -65,7 +65,10 @@ class SnapshotCommands:
     def _facts(self, name: str, *, metadata: bool, usage: bool) -> list[str]:
         image = self.site.images[name]
         made = time.asctime(time.gmtime(EPOCH_START + image.created))
-        facts = {"info": {"size": image.size, "create_timestamp": made}, "snapshots": self._described(image)}
+        info: dict[str, Any] = {"size": image.size, "create_timestamp": made}
+        if image.parent:
+            info["parent"] = {"pool": "rbd", "image": image.parent[0], "snapshot": f".trash.{image.parent[1]}"}
+        facts: dict[str, Any] = {"info": info, "snapshots": self._described(image)}
         facts["status"] = {"watchers": [{"address": address} for address in image.watchers]}
         if image.snapshots:
             facts["children"] = [{"pool": "rbd", "image": clone} for clone in self._children(name)]

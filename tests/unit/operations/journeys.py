@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 JOURNEYS = (
-    "create", "create stopped", "create disabled", "clone", "clone paused", "clone disabled", "start", "stop", "disable", "enable", "enable metadata", "remove", "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
+    "create", "create stopped", "create disabled", "create forced", "clone", "clone paused", "clone disabled", "clone forced", "clone paused forced", "clone copying forced", "start", "stop", "disable", "enable", "enable metadata", "remove", "remove disabled", "set_metadata", "set_metadata new", "unset_metadata", "add_colocation", "add_colocation disabled",
     "remove_colocation", "remove_colocation disabled",
     "add_pacemaker_remote", "add_pacemaker_remote disabled", "add_pacemaker_remote metadata",
     "remove_pacemaker_remote", "remove_pacemaker_remote disabled", "remove_pacemaker_remote metadata",
@@ -95,10 +95,17 @@ class Journey:
 
 
 def cloning(
-    source: str = "src", *, pause: bool = False, full: bool = False, enable: bool = True, start: bool = True, **wishes: Any
+    source: str = "src",
+    *,
+    pause: bool = False,
+    full: bool = False,
+    enable: bool = True,
+    start: bool = True,
+    force: bool = False,
+    **wishes: Any,
 ) -> Callable[[Context], Steps[Any]]:
     """Return the operation that clones a VM to ``web``."""
-    request = CloneRequest(source, "web", Wishes(**wishes), pause, full, enable, start)
+    request = CloneRequest(source, "web", Wishes(**wishes), pause, full, enable, start, force)
     return lambda context: clone(context, request)
 
 
@@ -109,22 +116,26 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
     add_vm(site, "db")
     verb, _, kind = name.partition(" ")
     if verb == "clone":
-        add_vm(site, "src", disks=2, running=kind == "paused", priority=4, preferred_host="hv2")
+        add_vm(site, "src", disks=2, running="paused" in kind, priority=4, preferred_host="hv2")
         site.images["system_src"].metadata |= {
             "owner": "ann",
             "_remote_node": "src-node",
             "_crm_config_cmd": "location x src 1: hv1",
         }
-    elif verb != "create":
+    if "copying" in kind:
+        site.take("system_db", "x", kind="trash")
+        site.images["system_src"].parent = ("system_db", site.images["system_db"].snapshots[0].id)
+        site.images["system_src"].watchers = ["10.0.0.9:0/7"]
+        site.slow_manager, site.flattening["system_src"] = True, 0.1
+    if "forced" in kind or verb not in {"create", "clone"}:
         running, enabled = verb != "start" and kind != "stopped", kind not in {"metadata", "disabled"}
         add_vm(site, "web", disks=2, running=running, enabled=enabled, stop_timeout=90)
-    if verb in {"disable", "enable", "remove", "remove_colocation"} and kind not in {"metadata", "disabled"}:
+    tied = verb in {"disable", "enable", "remove", "remove_colocation"} and kind not in {"metadata", "disabled"}
+    if tied or "forced" in kind:
         constrain(site, COLOCATION)
     if name == "remove_colocation disabled":
         Bench(site, clock).run(lambda context: add_colocation(context, "web", ["db"]))
     _add_services(site, clock, verb, kind)
-    if verb == "remove_pacemaker_remote":
-        Bench(site, clock).run(lambda context: add_guest_node(context, "web", NODE))
     if name in {"enable", "enable services"}:
         Bench(site, clock).run(lambda context: disable(context, "web"))
     if name.endswith("pacemaker_remote disabled"):
@@ -132,14 +143,14 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
         Bench(site, clock).run(lambda context: disable(context, "web"))
     if kind != "new" and verb.endswith("set_metadata"):
         site.images["system_web"].metadata["owner"] = "ann"
-    if verb == "remove":
+    if verb == "remove" or "forced" in kind:
         site.take("system_web", "old", protected=True)
         site.take("system_web", "new")
         site.take_group("web", "both")
     _take_snapshots(site, clock, verb, kind)
     operations: dict[str, Callable[[Context], Steps[Any]]] = {
-        "create": creating(disk, disks=2, enable=kind != "disabled", start=kind != "stopped"),
-        "clone": cloning("src", base_xml=DOMAIN, pause=kind == "paused", enable=kind != "disabled"),
+        "create": creating(disk, disks=2, enable=kind != "disabled", start=kind != "stopped", force=kind == "forced"),
+        "clone": cloning("src", base_xml=DOMAIN, pause="paused" in kind, enable=kind != "disabled", force="forced" in kind),
         "start": lambda context: start(context, "web"),
         "stop": lambda context: stop(context, "web"),
         "disable": lambda context: disable(context, "web"),
@@ -168,10 +179,10 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
 
 def _add_services(site: FakeSite, clock: Clock, verb: str, kind: str) -> None:
     """Make a guest node of the VM with a service in it, for the verbs that are about that."""
-    if not verb.endswith("_service") and kind != "services":
-        return
-    Bench(site, clock).run(lambda context: add_guest_node(context, "web", NODE))
-    if verb != "add_service":
+    with_service = verb.endswith("_service") or kind == "services"
+    if with_service or verb == "remove_pacemaker_remote":
+        Bench(site, clock).run(lambda context: add_guest_node(context, "web", NODE))
+    if with_service and verb != "add_service":
         request = replace(SERVICE, start=verb != "start_service")
         Bench(site, clock).run(lambda context: add_service(context, request))
 

@@ -209,6 +209,49 @@ def test_several_disks_of_a_running_vm(clock: Clock, disk: DiskImage) -> None:
     assert any("for a moment" in said for said in bench.told.said)
 
 
+@pytest.mark.parametrize("kind", ["", " forced"])
+@pytest.mark.parametrize("hosts", ["obs1 hv1 hv2", "hv1 hv2 hv3"])
+def test_a_source_that_does_not_hold_still(clock: Clock, disk: DiskImage, hosts: str, kind: str) -> None:
+    """Where the hypervisor had to let the source go on before all disks were taken, nothing is cloned and nobody is stopped."""
+    route = journey(f"clone paused{kind}", disk, clock, hosts=hosts)
+    site = route.prepared.clone()
+    before, bench, seen = site.state(), Bench(site, clock), set()
+
+    def slow(_index: int, command: str) -> None:
+        seen.add(command)
+        site.seconds += 60 if command == "release" else 0
+
+    bench.remote.before = slow
+    with pytest.raises(VmMgrError, match=r"VM src did not hold still until all of its disks were taken on hv1\. Try again"):
+        bench.run(route.operation)
+    assert site.state() == before
+    assert not seen & {"clone_image", "set_meta", "create_group"}
+
+
+def test_a_clone_may_have_the_identity_of_what_it_replaces(bench: Bench) -> None:
+    """UUID and MAC address of the VM that goes are free for the clone; those of others, the source's above all, are not."""
+    text = FULL.replace("00000001-0000", "0000000A-0000").replace("52:54:00:00:00:01", "52:54:00:00:00:0B")
+    bench.run(cloning(base_xml=text))
+    for _ in range(2):
+        bench.run(cloning(base_xml=text, force=True))
+        assert "0000000a-0000" in metadata(bench)["xml"]
+        assert "52:54:00:00:00:0b" in metadata(bench)["xml"].lower()
+    bench.run(cloning(base_xml=FULL, force=True))
+    assert "00000001-0000" not in metadata(bench)["xml"]
+    assert "52:54:00:00:00:01" not in metadata(bench)["xml"]
+
+
+def test_force_with_what_ceph_does_not_copy(bench: Bench) -> None:
+    """A clone that takes a place is told of as any other when its data stays with the source's."""
+    add_vm(bench.site, "web")
+    bench.site.manager_gone = True
+    assert bench.run(cloning(force=True)).status is Status.STARTED
+    assert "`rbd flatten` for it" in bench.told.warnings[-1]
+    bench.site.manager_gone = False
+    with pytest.raises(RefusedError, match=r"The disks of VM web still depend on rbd/system_src; .*`rbd flatten`"):
+        bench.run(cloning(force=True))
+
+
 def test_somebody_starts_the_source_meanwhile(clock: Clock, disk: DiskImage) -> None:
     """Disks that were opened between the first and the last snapshot are of no one instant: nothing is cloned, nothing is left."""
     site = journey("clone", disk, clock).prepared

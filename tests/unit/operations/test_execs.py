@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vmmgr.images import DiskImage
 
 LIMIT = 3
-# Where a hypervisor speaks for the cluster, it also pauses or freezes the guest: one more there.
-ABOVE = {("clone paused", "hv1 hv2 hv3"): 4}
 # What only marks a VM or takes the mark away, with the guards before it.
 LEASES = {"assert_unchanged", "assert_lease", "lease_take", "lease_replace", "lease_renew", "lease_drop"}
 # What is asked again and again while Pacemaker works, or until Ceph has forgotten a client.
@@ -47,7 +45,7 @@ def test_no_verb_takes_more_than_three(clock: Clock, disk: DiskImage, name: str,
     assert outcome.error is None
     execs = counted(outcome.bench.remote)
     assert execs
-    assert max(execs.values()) <= ABOVE.get((name, hosts), LIMIT), (execs, outcome.bench.remote.batches)
+    assert max(execs.values()) <= LIMIT, (execs, outcome.bench.remote.batches)
 
 
 @pytest.mark.parametrize("hosts", ["obs1 hv1 hv2", "hv1 hv2 hv3"])

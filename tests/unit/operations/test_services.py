@@ -268,7 +268,7 @@ def test_replaced_vms_lose_their_services(bench: Bench, disk: DiskImage) -> None
     add(bench)
     constrain(bench.site, '<rsc_order id="after" first="db" then="web.beat"/>')
     bench.run(creating(disk, force=True))
-    assert "With the old VM web go its services in it: web.beat." in bench.told.warnings
+    assert "With the old VM web go its services: web.beat." in bench.told.warnings
     assert not [item for item in bench.site.cib.iter() if "beat" in item.get("id", "") or item.get("id") == "after"]
 
 

@@ -236,6 +236,7 @@ def test_sample(files: Path) -> None:
     """The sample that comes with vm-mgr is a usable configuration once the files that it names exist."""
     folder = files / "copied"
     (folder / "laboratory-templates").mkdir(parents=True)
+    (folder / "laboratory-checks").mkdir()
     (files / "seapath" / "inventories").mkdir(parents=True)
     (files / ".ssh").mkdir()
     for path in (files / ".ssh" / "laboratory", folder / "known_hosts.laboratory"):
@@ -248,6 +249,7 @@ def test_sample(files: Path) -> None:
     assert load_site(site=None, inventories=[], config=config, environ={}).name == "substation"
     site = load_site(site="laboratory", inventories=[], config=config, environ={})
     assert (site.machines[0].user, site.connect_timeout) == ("ansible", 2.0)
+    assert site.checks == folder / "laboratory-checks"
 
 
 def test_imports_are_lazy() -> None:

@@ -1,0 +1,1 @@
+"""Checks, found as files."""
