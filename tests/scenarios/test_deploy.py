@@ -111,7 +111,7 @@ def test_the_howto(site: LabSite, tmp_path: Path) -> None:
 
 def assert_deployed(site: LabSite, guest: Guest, epoch: str) -> None:
     """The guest node is online, the key is the nodes', for those only who may read it; and a second time changed nothing."""
-    assert "GuestNode" in site.on(site.anywhere, "crm_mon", "-1")
+    assert "GuestOnline: [ web-guest ]" in site.on(site.anywhere, "crm_mon", "-1")
     seen = {site.on(host, "sh", "-c", f"sha256sum < {KEY}") for host in (*site.hypervisors, *site.observers)}
     assert seen == {guest.sh(f"sha256sum < {KEY}")}
     assert guest.sh(f"stat -c %U:%G:%a {KEY}; systemctl is-active pacemaker_remote") == "root:haclient:640\nactive\n"
