@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = Path(__file__).with_name("reference.rst")
-SAMPLE = Path(__file__).parents[1] / "etc/vm-mgr.yaml"
 INTRODUCTION = """\
-.. written by docs/reference.py out of the docstrings of vmmgr/hookspecs.py, drivers/base.py and vmmgr/errors.py and the
-   comments of etc/vm-mgr.yaml: change those, and run it again
+.. written by docs/reference.py out of the docstrings of vmmgr/hookspecs.py, drivers/base.py and vmmgr/errors.py: change those,
+   and run it again
 
 Reference for integrators
 =========================
@@ -29,7 +28,7 @@ OTHERS = {0: ("", "What was asked for is done, or was so already."), 130: ("", "
 
 def text() -> str:
     """Return the page."""
-    return "\n".join([INTRODUCTION.format(version=hookspecs.API), *_hooks(), *_drivers(), *_exit_codes(), *_keys(), ""])
+    return "\n".join([INTRODUCTION.format(version=hookspecs.API), *_hooks(), *_drivers(), *_exit_codes(), ""])
 
 
 def _hooks() -> Iterator[str]:
@@ -63,14 +62,6 @@ def _exit_codes() -> Iterator[str]:
             rows.append((each.exit_code, f"``{each.__name__}``", re.sub(r" \(exit code \d\)", "", when)))
     for code, name, when in sorted(rows, key=lambda row: row[0]):
         yield f"   {code} | ``{errors.OUTCOMES[code]}`` | {name} | {when}"
-
-
-def _keys() -> Iterator[str]:
-    """Yield a row for each key that the sample explains, with the comment that stands before it there."""
-    yield from _title("Keys of the configuration")
-    yield from (".. csv-table::", "   :delim: |", "   :header: Key, What it is", "")
-    for comment, key in re.findall(r"\n((?: *#[^\n]*\n)+) *(\w+):", SAMPLE.read_text(encoding="utf-8")):
-        yield f"   ``{key}`` | {' '.join(line.strip(' #') for line in comment.splitlines())}"
 
 
 def _title(words: str) -> tuple[str, ...]:

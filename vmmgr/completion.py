@@ -117,6 +117,8 @@ class _Line:
                 return self._names().known("vms")
             case "HOST":
                 return self._names().known("hypervisors")
+            case "host":
+                return self._names().known("machines")
             case "SNAPSHOT":
                 return self._names().known(f"snapshots of {self._last('name')}")
             case "FILE":

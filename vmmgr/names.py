@@ -27,7 +27,7 @@ _CHOOSING = ("VMMGR_SITE", "VMMGR_INVENTORY", "VMMGR_CONFIG")
 
 
 class Names:
-    """The names of one site, of several kinds: ``vms``, ``hypervisors``, and ``snapshots of VM``."""
+    """The names of one site, of several kinds: ``vms``, ``hypervisors``, ``machines``, and ``snapshots of VM``."""
 
     def __init__(self, site: str | None, inventories: Sequence[Path], config: Path | None, environ: Mapping[str, str]) -> None:
         """Find the file of a site by what chooses it; neither the configuration nor the inventory is read."""

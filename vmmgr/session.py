@@ -54,7 +54,9 @@ def run_on_site(
             stack.enter_context(announced(replace(announce, site=chosen.name, who=who()), reporter))
         remote = stack.enter_context(reach(chosen))
         context = Context(chosen, who(), approach=lambda: remote.approach(chosen.control_candidates[0]))
-        Names(site, inventories, config, os.environ).keep("hypervisors", [machine.name for machine in chosen.hypervisors])
+        names = Names(site, inventories, config, os.environ)
+        names.keep("hypervisors", [machine.name for machine in chosen.hypervisors])
+        names.keep("machines", [machine.name for machine in chosen.machines])
         if preview is None:
             return Runner(chosen, remote, reporter).run(operation(context))
         from vmmgr.operations.dryrun import DryRunner

@@ -89,7 +89,9 @@ def value(action: argparse.Action) -> list[nodes.Node]:
     """Return the name of an option's value; nothing for an option without one, and for an argument, which is its own name."""
     if not action.option_strings or action.nargs == 0:
         return []
-    name = str(action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper()))
+    name = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    if isinstance(name, tuple):  # the names of several values; the man page's writer takes a blank for the end of one
+        name = "\N{NO-BREAK SPACE}".join(name)
     return [nodes.option_argument("", name + ("…" if action.nargs == "+" else ""), delimiter=" ")]
 
 

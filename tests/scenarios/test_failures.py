@@ -152,7 +152,10 @@ def test_ended_import_is_undone(site: LabSite, vm: str, xml: str, big_image: str
     client = site.start_vm_mgr("create", "-n", vm, "--xml", xml, "-i", big_image)
     until(lambda: f"system_{vm}" in site.rbd("ls"), 30, "the import has begun")
     client.send_signal(number)
-    _, said = client.communicate(timeout=60)
+    try:
+        _, said = client.communicate(timeout=60)
+    finally:
+        client.kill()  # or it would work on what the next test makes
     assert client.returncode == 130, said
     assert "Undoing" in said
     assert site.traces(vm) == []

@@ -112,7 +112,11 @@ def test_script_for_many(site: LabSite, tmp_path: Path) -> None:
         assert done.returncode == code, done.stderr
         assert ("/nonexistent.qcow2" in done.stderr) == (code == 1)
     assert [row["Name"] for row in site.done("list", "-f", "json").rows] == ["one", "two"]
-    for place, names in ((("start", "-n"), ["one", "two"]), (("create", "--pinned-host"), site.hypervisors)):
+    for place, names in (
+        (("start", "-n"), ["one", "two"]),
+        (("create", "--pinned-host"), site.hypervisors),
+        (("check", "--host"), [*site.hypervisors, *site.observers]),
+    ):
         assert site.done("completion", "bash", *place, "").out.split() == names
     for name in ("one", "two"):
         site.discard(name)

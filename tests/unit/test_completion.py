@@ -44,6 +44,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Names:
     found = Names(None, [], None, os.environ)
     found.keep("vms", ["web", "web-2", "db", *HOSTILE])
     found.keep("hypervisors", ["hv1", "hv2"])
+    found.keep("machines", ["hv1", "hv2", "obs1"])
     found.keep("snapshots of web", ["before", "vm-mgr.1", *HOSTILE])
     return found
 
@@ -52,10 +53,10 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Names:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("sta", ["start", "status"]),
+        ("roll", ["rollback"]),
         ("nonsense ", []),
-        ("-q sta", ["start", "status"]),
-        ("--site x sta", ["start", "status"]),
+        ("-q roll", ["rollback"]),
+        ("--site x roll", ["rollback"]),
         ("start -n ", ["web", "web-2", "db"]),
         ("start -n w", ["web", "web-2"]),
         ("start --name=w", ["--name=web", "--name=web-2"]),
@@ -72,6 +73,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Names:
         ("clone -n web --dst_name ", []),
         ("create_snapshot -n web --snap_name ", []),
         ("create --pinned-host ", ["hv1", "hv2"]),
+        ("check --host o", ["obs1"]),
         ("create --image ", [FILES]),
         ("-i ", [FILES]),
         ("list -f j", ["json"]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import types
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from vmmgr import errors, hooks, hookspecs
 from vmmgr.drivers import base
 from vmmgr.hookspecs import Operation
-from vmmgr.site.configuration import Configuration, Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = (DOCS / "reference.rst").read_text(encoding="utf-8")
@@ -25,9 +23,6 @@ METHODS = [
     for name, each in vars(base).items()
     if isinstance(each, type) and issubclass(each, base.Driver)
     for method in sorted(each.__abstractmethods__)
-]
-KEYS = [field.name for field in fields(Settings)] + [
-    field.name for field in fields(Configuration) if field.name == "default_site"
 ]
 
 
@@ -73,12 +68,6 @@ def test_every_exit_code_is_documented() -> None:
     for name, each in vars(errors).items():
         if isinstance(each, type) and issubclass(each, errors.VmMgrError):
             assert f" {each.exit_code} | ``{errors.OUTCOMES[each.exit_code]}`` | ``{name}`` | " in text
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_every_key_of_the_configuration_is_documented(key: str) -> None:
-    """Each key that is read has a line, and so it has a comment in the sample."""
-    assert re.search(rf"^   ``{key}`` \| .{{20}}", section("Keys of the configuration"), re.MULTILINE)
 
 
 def test_the_example_of_a_plugin_works() -> None:

@@ -6,13 +6,14 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vmmgr.drivers.libvirt.addresses import Reach
 from vmmgr.drivers.pacemaker.guestnode import PORT
 from vmmgr.errors import PartlyDoneError, VmMgrError
 from vmmgr.model import check_known_name
 from vmmgr.operations.guestnode import DEPLOY, NotOnlineError, add_guest_node
 from vmmgr.operations.lease import new_lease, renewed, taking
 from vmmgr.operations.preflight import preflight
-from vmmgr.operations.reaching import way_problems
+from vmmgr.operations.reaching import way_problems, ways
 from vmmgr.operations.remotekey import replacing, settle_key
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.steps import Change, Pause, Role, Say, Step, Stream, change, read
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 # Seconds that a lease holds on top of its usual term, for packages that a slow guest takes long to install.
 _INSTALLING = 1800
-# Seconds for the remote daemon to listen once it was started, and between two looks.
-_LISTENING, _INTERVAL = 20.0, 1.0
+# Seconds for the remote daemon to listen once it was started: it computes numbers for TLS first, for long in a slow guest. Seconds for
+# a network to let packets through, and between two looks.
+_LISTENING, _OPENING, _INTERVAL = 180.0, 20.0, 1.0
 
 
 def deploy(context: Context, request: DeployRequest, *, check: bool = False) -> Steps[str]:
@@ -146,10 +148,10 @@ def _await_port(context: Context, found: Findings) -> Steps[None]:
     """
     node, began = found.node, context.clock()
     while True:
-        problems = yield from way_problems(context, found.view, node)
-        if not problems:
+        found_ways = set((yield from ways(context, found.view, node)).values())
+        if found_ways == {Reach.OPEN}:
             return
-        if context.clock() - began > _LISTENING:
-            raise VmMgrError("\n".join(problems))
+        if context.clock() - began > (_LISTENING if found_ways <= {Reach.OPEN, Reach.CLOSED} else _OPENING):
+            raise VmMgrError("\n".join((yield from way_problems(context, found.view, node))))
         if not (yield Pause(_INTERVAL)):
             return

@@ -17,14 +17,19 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
 
 
-def way_problems(context: Context, view: View, node: GuestNode) -> Steps[list[str]]:
-    """Return why a hypervisor that is on gets no connection; empty if all of them do."""
+def ways(context: Context, view: View, node: GuestNode) -> Steps[dict[str, Reach | VmMgrError]]:
+    """Return what becomes of a connection from each hypervisor that is on."""
     reach = context.hypervisor.reach(node.address, node.port or PORT)
     hosts = [machine.name for machine in context.site.hypervisors if is_on(view, machine.name)]
     answers = yield ReadEach(dict.fromkeys(hosts, (reach,)))
-    problems = [str(answer) for answer in answers.values() if isinstance(answer, VmMgrError)]
-    told = {host: answer[0] for host, answer in answers.items() if not isinstance(answer, VmMgrError)}
-    return problems + blocked_problems([host for host, found in told.items() if found is not Reach.OPEN], node)
+    return {host: answer if isinstance(answer, VmMgrError) else answer[0] for host, answer in answers.items()}
+
+
+def way_problems(context: Context, view: View, node: GuestNode) -> Steps[list[str]]:
+    """Return why a hypervisor that is on gets no connection; empty if all of them do."""
+    found = yield from ways(context, view, node)
+    problems = [str(way) for way in found.values() if isinstance(way, VmMgrError)]
+    return problems + blocked_problems([host for host, way in found.items() if way in {Reach.CLOSED, Reach.BLOCKED}], node)
 
 
 def blocked_problems(hosts: list[str], node: GuestNode) -> list[str]:

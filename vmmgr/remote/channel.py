@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import wait
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vmmgr.errors import OutcomeUnknownError
+from vmmgr.remote.background import in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,10 +85,13 @@ def execute(channel: Channel, command: str, stdin: Iterable[bytes | memoryview],
     A command that ends before it has read everything is no error: its exit status and stderr tell why. What ``stdin``
     raises, Ctrl-C included, closes the channel (the command sees its input end) and is raised again.
 
+    A signal raises its exception in the main thread, at whatever instruction. Inside Paramiko that can leave a lock behind, for
+    which everybody would wait from then on; so other threads do what takes one, and this one waits for them.
+
     Args:
         channel: a new session channel.
         command: for the login shell of the host.
-        stdin: blocks of bytes; taken one at a time, as fast as the command reads.
+        stdin: blocks of bytes; taken one at a time, as fast as the command reads, in another thread.
         limit: seconds for everything.
 
     Raises:
@@ -95,15 +101,17 @@ def execute(channel: Channel, command: str, stdin: Iterable[bytes | memoryview],
     deadline = time.monotonic() + limit
     channel.settimeout(limit)
     out, err = _Collector(channel, channel.recv), _Collector(channel, channel.recv_stderr)
+    sending = in_background(partial(_send, channel, command, stdin))
     try:
-        channel.exec_command(command)
         out.start()
         err.start()
-        _send(channel, stdin)
+        if wait([sending], limit).done:
+            sending.result()
         _wait(channel, (out, err), deadline)
         status = channel.exit_status if channel.exit_status_ready() and channel.exit_status != -1 else None
     finally:
-        channel.close()
+        # the sending ends as well, for whoever has the source of the input may close it now
+        wait([in_background(channel.close), sending], _GRACE)
     if out.overflown or err.overflown:
         msg = (
             f"A command wrote more than {OUTPUT_LIMIT >> 20} MiB of output and was cut off; what it had to do may be half done."
@@ -112,8 +120,9 @@ def execute(channel: Channel, command: str, stdin: Iterable[bytes | memoryview],
     return Output(status, out.data, err.data, late=status is None and time.monotonic() >= deadline)
 
 
-def _send(channel: Channel, stdin: Iterable[bytes | memoryview]) -> None:
-    """Send all input and its end, unless the command ends first."""
+def _send(channel: Channel, command: str, stdin: Iterable[bytes | memoryview]) -> None:
+    """Begin the command and send all input and its end, unless the command ends first."""
+    channel.exec_command(command)
     blocks = iter(stdin)
     while not channel.exit_status_ready() and (block := next(blocks, None)) is not None:
         try:
@@ -135,4 +144,5 @@ def _wait(channel: Channel, collectors: tuple[_Collector, _Collector], deadline:
             return
         for collector in collectors:
             collector.join(0.1 if channel.exit_status_ready() else min(1.0, deadline - now))
-    channel.status_event.wait(max(0.0, deadline - time.monotonic()))
+    while not channel.exit_status_ready() and time.monotonic() < deadline:
+        time.sleep(0.001)

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vmmgr.errors import ConnectionLostError, SudoError, UnreachableError
+from vmmgr.remote.background import in_background
 from vmmgr.remote.batch import ENVIRONMENT, KILL_AFTER, Decoded, Line, Result, check_words, decode, encode, seconds
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class Host:
         from vmmgr.remote.channel import execute
 
         try:
-            channel = connection.open_channel()
+            channel = in_background(connection.open_channel).result()  # see execute()
             self.execs += 1
             return execute(channel, command, stdin, limit=limit)
         except (SSHException, EOFError) as error:

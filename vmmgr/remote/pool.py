@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from vmmgr.errors import ConnectError, UnreachableError, VmMgrError
+from vmmgr.remote.background import in_background
 from vmmgr.remote.host import Host
 from vmmgr.remote.target import Settings, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from vmmgr.remote.batch import Line, Result
     from vmmgr.remote.target import Way
-
-T = TypeVar("T")
 
 
 class Remote:
@@ -63,7 +61,7 @@ class Remote:
         # here and not in the thread, where the work of importing it would only take the time of what is done meanwhile
         from vmmgr.remote.connection import Connection  # noqa: F401
 
-        self._approaches[machine.name] = _in_background(self._hosts[machine.name].connect)
+        self._approaches[machine.name] = in_background(self._hosts[machine.name].connect)
 
     def connect_first(self, machines: Sequence[Target], *, stagger: float = 1.5, deadline: float | None = None) -> str:
         """Connect to the first machine that answers, and return its name.
@@ -86,7 +84,7 @@ class Remote:
             if waiting:
                 name = waiting.pop(0)
                 approach = self._approaches.pop(name, None)
-                trying[approach or _in_background(self._hosts[name].connect)] = name
+                trying[approach or in_background(self._hosts[name].connect)] = name
                 end = math.inf if deadline is None else time.monotonic() + deadline
             done, _ = wait(trying, stagger if waiting else _until(end), FIRST_COMPLETED)
             for future in [future for future in trying if future in done]:
@@ -132,7 +130,7 @@ class Remote:
     ) -> dict[str, list[Result] | VmMgrError]:
         """Run commands on several machines at the same time; a machine's error takes the place of its results."""
         work = {
-            name: _in_background(partial(self.run, name, lines, stop_on_failure=stop_on_failure, together=together))
+            name: in_background(partial(self.run, name, lines, stop_on_failure=stop_on_failure, together=together))
             for name, lines in batches.items()
         }
         return {name: _answer(future) for name, future in work.items()}
@@ -145,20 +143,6 @@ class Remote:
         """Close every connection; one that is still being opened is left to its own time limit."""
         for host in self._hosts.values():
             host.close()
-
-
-def _in_background(work: Callable[[], T]) -> Future[T]:
-    """Start ``work`` in a thread that does not keep the program alive, as the threads of an executor would."""
-    future: Future[T] = Future()
-
-    def target() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # it is raised where the result is asked for
-            future.set_exception(error)
-
-    threading.Thread(target=target, daemon=True).start()
-    return future
 
 
 def _until(end: float) -> float | None:

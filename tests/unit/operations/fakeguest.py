@@ -41,7 +41,7 @@ class GuestCommands:
         guest = next((guest for guest in self.site.guests.values() if guest.address == arguments[0]), None)
         if guest is None:  # one that was prepared by other means
             return "blocked\n" if host.name in self.site.cut_off else "open\n"
-        if guest.active and guest.port != arguments[1]:
+        if guest.active and (guest.port != arguments[1] or self.site.seconds < guest.listens_after):
             return "closed\n"
         if host.name in guest.unreachable or guest.firewall is False:
             return "blocked\n"

@@ -84,7 +84,7 @@ class Guest(Host):
         free: KiB.
         packages: What is installed, and in ``record`` what was written down of that.
         folders: The folders that were made, with what was sent there.
-        active, enabled, port: The remote daemon.
+        active, enabled, port: The remote daemon; it listens after so many of the site's seconds.
         firewall: Whether an active firewall lets the port through; None where there is none.
         source: Whether it has package sources.
         needed: What needs the packages by now.
@@ -102,6 +102,7 @@ class Guest(Host):
     active: bool = False
     enabled: bool = False
     port: str = "3121"
+    listens_after: float = 0.0
     firewall: bool | None = None
     source: bool = True
     needed: str = ""

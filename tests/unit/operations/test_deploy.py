@@ -377,6 +377,18 @@ def test_a_port_that_opens_for_one_hypervisor_only(clock: Clock) -> None:
     assert site.state() == before
 
 
+def test_a_daemon_that_takes_its_time(clock: Clock) -> None:
+    """In a slow guest it is minutes until it listens; one that never does is told, and everything is undone."""
+    bench = Bench(site := site_with_guest(listens_after=100), clock)
+    assert deployed(bench) == ONLINE
+    assert site.seconds >= 100
+    bench = Bench(site := site_with_guest(listens_after=1000), clock)
+    before = site.state()
+    with pytest.raises(VmMgrError, match="port 3121/tcp cannot be reached from hv1, hv2"):
+        deployed(bench)
+    assert site.state() == before
+
+
 def test_a_firewall_is_opened(clock: Clock) -> None:
     """And closed again by undeploy."""
     bench = Bench(site := site_with_guest(firewall=False), clock)

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from paramiko import Channel
 
 from vmmgr.errors import ConnectionLostError, OutcomeUnknownError, SudoError, UnreachableError
 from vmmgr.remote import BatchLostError, Line, Remote, channel
@@ -196,6 +197,27 @@ def test_stream_whose_source_fails(remote: Remote, tmp_path: Path, error: BaseEx
             "n1", ["sh", "-c", f"echo $$ >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; cat"], failing(), timeout=20
         )
     assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_interrupted_while_paramiko_has_its_lock(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C just when a packet is sent ends the stream at once, and the connection can be used for what is to be undone."""
+    send = Channel.send
+
+    def interrupted(self: Channel, data: bytes) -> int:
+        # there the exception would leave the lock behind, and everything would wait for it
+        assert threading.current_thread() is not threading.main_thread()
+        monkeypatch.undo()
+        self.lock.acquire()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        self.lock.release()
+        return int(send(self, data))
+
+    monkeypatch.setattr(Channel, "send", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        remote.stream("n1", ["cat"], iter(lambda: b"x" * 65536, b""), timeout=20)
+    assert remote.run("n1", [Line(("echo", "again"))])[0].text == "again\n"
+    assert remote.connections["n1"] == 1
 
 
 def test_stream_over_a_connection_that_breaks(server: Server, remote: Remote, tmp_path: Path) -> None:
