@@ -33,9 +33,10 @@ def all_started(site: LabSite, *names: str) -> bool:
 
 
 def qemu(site: LabSite, vm: str) -> str:
-    """Return the process that a VM is, with its host."""
-    (host,) = site.runs_on(vm)
-    return f"{host} {site.on(host, 'pgrep', '-f', f'guest={vm},')}"
+    """Return the process that a VM is, with its host; empty while there is none."""
+    script = 'pgrep -f "guest=$1," || true'
+    found = {host: site.on(host, "sh", "-c", script, "sh", vm).strip() for host in site.runs_on(vm)}
+    return "".join(f"{host} {process}" for host, process in found.items() if process)
 
 
 def prepared(site: LabSite, vm: str, tmp_path: Path) -> Guest:
@@ -135,6 +136,6 @@ def test_the_vm_is_restarted_for_its_service(site: LabSite, vm: str, tmp_path: P
     site.done("add_service", "-n", vm, "dummy", "--ocf", "pacemaker:Dummy", "--restart-vm-after", "1")
     process = qemu(site, vm)
     guest.sh(f"rm {STATE.format(f'{vm}.dummy')}")
-    until(lambda: site.runs_on(vm) and qemu(site, vm) != process, 90, f"{vm} is restarted")
+    until(lambda: qemu(site, vm) not in {"", process}, 90, f"{vm} is restarted")
     until(lambda: all_started(site, "dummy"), 180, "the service is back")
     site.discard(vm)
