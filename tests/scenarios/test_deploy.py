@@ -101,7 +101,7 @@ def test_the_howto(site: LabSite, tmp_path: Path) -> None:
     assert guest is not None
     assert (
         guest.sh(
-            "dpkg-query --show pacemaker-remote 2>/dev/null || true; ls /etc/pacemaker /var/lib/vm-mgr 2>/dev/null || true"
+            "dpkg-query --show pacemaker-remote 2>/dev/null || true; find /etc/pacemaker /var/lib/vm-mgr -type f 2>/dev/null || true"
         )
         == ""
     )
