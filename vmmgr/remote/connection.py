@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import fabric
-from paramiko import ChannelException, MissingHostKeyPolicy, SSHClient, SSHException, Transport
+from paramiko import MissingHostKeyPolicy, SSHClient, SSHException, Transport
 
 from vmmgr.errors import ConfigurationError, VmMgrError
 from vmmgr.remote import ssh_config
@@ -203,15 +203,16 @@ class Connection(fabric.Connection):  # type: ignore[misc]
     def open_channel(self) -> Channel:
         """Open a channel for one command.
 
-        sshd counts a session until it has seen its end, so that the next one may come a moment too early for MaxSessions.
+        sshd counts a session until it has seen its end, so that the next one may come a moment too early for MaxSessions. Of
+        several threads that are refused at the same time, Paramiko tells one why, and the others nothing but that they were.
         """
         assert self.transport
         deadline = time.monotonic() + _SESSION_WAIT
         while True:
             try:
                 return self.transport.open_session(timeout=self._patience)
-            except ChannelException:
-                if time.monotonic() > deadline:
+            except SSHException:
+                if not self.is_connected or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
 

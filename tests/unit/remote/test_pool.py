@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from paramiko import ChannelException, SSHException, Transport
 
 from vmmgr.errors import AuthenticationError, HostKeyError, UnreachableError
 from vmmgr.remote import Line, Remote
@@ -104,6 +105,22 @@ def test_run_many(server: Server, dead_port: int) -> None:
     assert isinstance(found["n2"], UnreachableError)
     assert isinstance(found["n1"], list)
     assert found["n1"][1].text == "n1\n"
+
+
+def test_refused_sessions_wait_for_their_turn(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads are refused at the same time: Paramiko has the reason for one of them only, and the other tries again, too."""
+    open_session = Transport.open_session
+    refusals = [SSHException("Unable to open channel."), ChannelException(1, "open failed")]
+
+    def refused(self: Transport, timeout: float | None = None) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return open_session(self, timeout=timeout)
+
+    monkeypatch.setattr(Transport, "open_session", refused)
+    with Remote([server.machine()], server.settings()) as remote:
+        assert remote.run("n1", [Line(("echo", "1"))])[0].text == "1\n"
+        assert remote.connections["n1"] == 1
 
 
 def test_many_threads_on_one_connection(server: Server) -> None:
