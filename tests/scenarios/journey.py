@@ -22,7 +22,7 @@ IN_A_GUEST = {
     *(f"{verb}_service" for verb in ("add", "remove", "start", "stop")), "list_services",
 }  # fmt: skip
 # All others but those that are not about a VM, and the repair of what was broken off.
-VERBS = frozenset(COMMANDS) - IN_A_GUEST - {"check", "drivers", "help", "repair"}
+VERBS = frozenset(COMMANDS) - IN_A_GUEST - {"check", "completion", "drivers", "help", "repair"}
 OTHERS = """<primitive id="parity-{0}" class="ocf" provider="pacemaker" type="Dummy">
 <meta_attributes id="parity-{0}-meta"><nvpair id="parity-{0}-role" name="target-role" value="Stopped"/></meta_attributes></primitive>"""
 # What an administrator may have added: every kind of constraint that can name a VM.

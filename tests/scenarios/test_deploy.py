@@ -58,8 +58,14 @@ def booted(site: LabSite, folder: Path, octet: int) -> Guest:
     """Wait until a Debian guest answers, and note its host key, as its console would show it."""
     site.booted(octet, 180)
     address, file = f"{site.environ['LAB_NET']}.{octet}", folder / "known_hosts"
-    scan = subprocess.run(["ssh-keyscan", "-t", "ed25519", address], check=True, capture_output=True, text=True, timeout=60)
-    file.write_text(Path(site.environ["VMMGR_KNOWN_HOSTS"]).read_text() + scan.stdout)
+
+    def scanned() -> str:
+        """Return its key; a guest whose port is open may still take its time to answer there."""
+        scan = ["ssh-keyscan", "-t", "ed25519", address]
+        return subprocess.run(scan, check=False, capture_output=True, text=True, timeout=60).stdout
+
+    until(scanned, 60, f"sshd of {address} answers")
+    file.write_text(Path(site.environ["VMMGR_KNOWN_HOSTS"]).read_text() + scanned())
     return Guest(site, address, file)
 
 
