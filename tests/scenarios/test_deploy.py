@@ -87,7 +87,7 @@ def without_a_way(address: str) -> Iterator[None]:
 
 
 def test_the_howto(site: LabSite, tmp_path: Path) -> None:
-    """Each command of the page in turn; the nodes had no key before, and all have the same after."""
+    """Each command of the page in turn; nodes and guest have the same key after it, and in the end nothing is left in the guest."""
     shutil.copy(site.image("debian"), tmp_path / "debian.qcow2")
     (tmp_path / "packages").symlink_to(site.environ["LAB_PACKAGES"])
     domain(site, tmp_path, "web", 134)
