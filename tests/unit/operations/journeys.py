@@ -115,18 +115,7 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
     site.delay = 0  # waiting has tests of its own
     add_vm(site, "db")
     verb, _, kind = name.partition(" ")
-    if verb == "clone":
-        add_vm(site, "src", disks=2, running="paused" in kind, priority=4, preferred_host="hv2")
-        site.images["system_src"].metadata |= {
-            "owner": "ann",
-            "_remote_node": "src-node",
-            "_crm_config_cmd": "location x src 1: hv1",
-        }
-    if "copying" in kind:
-        site.take("system_db", "x", kind="trash")
-        site.images["system_src"].parent = ("system_db", site.images["system_db"].snapshots[0].id)
-        site.images["system_src"].watchers = ["10.0.0.9:0/7"]
-        site.slow_manager, site.flattening["system_src"] = True, 0.1
+    _add_source(site, verb, kind)
     if "forced" in kind or verb not in {"create", "clone"}:
         running, enabled = verb != "start" and kind != "stopped", kind not in {"metadata", "disabled"}
         add_vm(site, "web", disks=2, running=running, enabled=enabled, stop_timeout=90)
@@ -148,6 +137,28 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
         site.take("system_web", "new")
         site.take_group("web", "both")
     _take_snapshots(site, clock, verb, kind)
+    site.settle()
+    return Journey(name, _operation(verb, kind, disk), site)
+
+
+def _add_source(site: FakeSite, verb: str, kind: str) -> None:
+    """Make the VM that is to be cloned."""
+    if verb == "clone":
+        add_vm(site, "src", disks=2, running="paused" in kind, priority=4, preferred_host="hv2")
+        site.images["system_src"].metadata |= {
+            "owner": "ann",
+            "_remote_node": "src-node",
+            "_crm_config_cmd": "location x src 1: hv1",
+        }
+    if "copying" in kind:
+        site.take("system_db", "x", kind="trash")
+        site.images["system_src"].parent = ("system_db", site.images["system_db"].snapshots[0].id)
+        site.images["system_src"].watchers = ["10.0.0.9:0/7"]
+        site.slow_manager, site.flattening["system_src"] = True, 0.1
+
+
+def _operation(verb: str, kind: str, disk: DiskImage) -> Callable[[Context], Steps[Any]]:
+    """Return what is done to the VM."""
     operations: dict[str, Callable[[Context], Steps[Any]]] = {
         "create": creating(disk, disks=2, enable=kind != "disabled", start=kind != "stopped", force=kind == "forced"),
         "clone": cloning("src", base_xml=DOMAIN, pause="paused" in kind, enable=kind != "disabled", force="forced" in kind),
@@ -173,8 +184,7 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
         "rollback": lambda context: rollback(context, "web", "old", safety=kind != "unsafe"),
         "purge": lambda context: purge(context, "web", Retention(oldest=1)),
     }
-    site.settle()
-    return Journey(name, operations[verb], site)
+    return operations[verb]
 
 
 def _add_services(site: FakeSite, clock: Clock, verb: str, kind: str) -> None:
