@@ -138,7 +138,7 @@ def test_force(site: LabSite, vm: str, tmp_path: Path) -> None:
     site.on(site.anywhere, "rbd", "snap", "create", f"system_{vm}@before")
     before = parts(site, source)
     answer = site.done("clone", "-n", source, "--dst_name", vm, "--force", "--metadata", "generation=2")
-    assert answer.err == f"With the old VM {vm} go its snapshots: before.\n"
+    assert answer.err == f"Warning: With the old VM {vm} go its snapshots: before.\n"
     assert (identity(site, vm)[1], len(site.runs_on(vm))) == ("2", 1)
     assert site.files(vm) == dict.fromkeys(site.hypervisors, site.metadata(vm)["xml"])
     names = [f"data_{vm}_0", f"system_{vm}", vm]
