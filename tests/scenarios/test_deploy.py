@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from tests.scenarios.site import Answer, LabSite
 
-# the login that may least: no forwarding of any kind; booting a whole Debian and installing in it takes its time
+# the login that may least: no forwarding of any kind
 RUN_ON = ("crmsh-hardened", "pcs-hardened", "pcs-root")
-pytestmark = pytest.mark.thorough
 KEY = "/etc/pacemaker/authkey"
 UNIT = "[Service]\\nExecStart=/bin/sleep infinity\\n"
 
@@ -126,6 +125,7 @@ def assert_deployed(site: LabSite, guest: Guest, epoch: str) -> None:
     assert epoch in {"", site.epoch()}
 
 
+@pytest.mark.thorough
 def test_what_stands_in_the_way(site: LabSite, vm: str, tmp_path: Path) -> None:
     """Each with a clear message and exit code, nothing changed; then it is deployed through the hypervisor alone."""
     site.done("create", "-n", vm, "--xml", domain(site, tmp_path, vm, 135), "-i", site.image("debian"))
