@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 RUN_ON = ("crmsh-root", "pcs-hardened")
 pytestmark = pytest.mark.thorough
 STATE = "/run/Dummy-{}.state"
+BOOT = 400  # seconds that the guest may take to come back
 UNIT = "[Service]\\nExecStart=/bin/sleep infinity\\n"
 
 
@@ -44,7 +45,8 @@ def prepared(site: LabSite, vm: str, tmp_path: Path) -> Guest:
     xml = domain(site, tmp_path, vm, 138)
     site.done("create", "-n", vm, "--xml", xml, "-i", site.image("debian"), "--enable-live-migration")
     guest = booted(site, tmp_path, 138)
-    assert guest.deploy(vm).code == 0
+    # a machine that emulates it, and has other work, may take minutes to boot it
+    assert guest.deploy(vm, "--connect-timeout", str(BOOT)).code == 0
     guest.sh(f"printf '{UNIT}' > /etc/systemd/system/beat.service; systemctl daemon-reload; sync")
     return guest
 
@@ -77,7 +79,7 @@ def test_services_in_a_guest(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert configuration is not None
     assert not [item for item in configuration.iter() if item.get("id", "").startswith(f"{vm}.")]
     site.done("enable", "-n", vm)
-    until(lambda: all_started(site, "beat", "dummy"), 180, "the services are back")
+    until(lambda: all_started(site, "beat", "dummy"), BOOT, "the services are back")
     assert {name: row["Kind"] for name, row in services(site).items()} == {name: row["Kind"] for name, row in before.items()}
 
     moves_live(site, vm)
@@ -110,7 +112,7 @@ def survives_a_power_cut(site: LabSite, vm: str) -> None:
     (host,) = site.runs_on(vm)
     site.lab("power-off", host)
     until(lambda: site.runs_on(vm) not in ([], [host]), 120, f"{vm} runs elsewhere than {host}")
-    until(lambda: all_started(site, "beat", "dummy"), 180, "the services are back")
+    until(lambda: all_started(site, "beat", "dummy"), BOOT, "the services are back")
     assert status(site, vm)[0] == "Started"
     assert status_details(site, vm) == "services: 2 of 2 started"
     if host not in site.powered():
@@ -137,5 +139,5 @@ def test_the_vm_is_restarted_for_its_service(site: LabSite, vm: str, tmp_path: P
     process = qemu(site, vm)
     guest.sh(f"rm {STATE.format(f'{vm}.dummy')}")
     until(lambda: qemu(site, vm) not in {"", process}, 90, f"{vm} is restarted")
-    until(lambda: all_started(site, "dummy"), 180, "the service is back")
+    until(lambda: all_started(site, "dummy"), BOOT, "the service is back")
     site.discard(vm)
