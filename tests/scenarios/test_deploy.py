@@ -34,13 +34,13 @@ class Guest:
         """The environment of a workstation that knows it."""
         return {"VMMGR_KNOWN_HOSTS": str(self.known_hosts)}
 
-    def sh(self, script: str) -> str:
+    def sh(self, script: str, data: bytes = b"", timeout: float = 120) -> str:
         """Run a script in it, as root, not through vm-mgr."""
         options = ["-i", self.site.environ["VMMGR_KEY"], "-o", f"UserKnownHostsFile={self.known_hosts}", "-o", "BatchMode=yes"]
         command = ["ssh", *options, f"root@{self.address}", script]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        done = subprocess.run(command, check=False, capture_output=True, input=data, timeout=timeout)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
 
     def deploy(self, vm: str, *words: str) -> Answer:
         """Deploy from the folder of packages."""

@@ -134,7 +134,10 @@ def test_the_guests_host_key(site: LabSite, guest: Guest) -> None:
     others = [text for text in site_only if not text.startswith(guest.address)]
     words = ("deploy", "-n", VM, "--user", "root", "--packages", site.environ["LAB_PACKAGES"])
     before = state(site, guest)
-    for replaced, said in ((None, "host key that is not known here"), (others[0].split()[1:], "another host key than")):
+    for replaced, said in (
+        (None, "host key that is not known here"),
+        (others[0].split()[1:], "host key other than the known one"),
+    ):
         lines = others if replaced is None else [*others, " ".join([line.split()[0], *replaced])]
         known.write_text("\n".join(lines) + "\n")
         answer = site.vm_mgr(*words, env={"VMMGR_KNOWN_HOSTS": str(known)})

@@ -127,6 +127,13 @@ DPKG = """#!/bin/sh
 case $* in *Package*) printf 'ii  %s\\n' $(cat installed); printf 'rc  gone\\n' ;;
 *) if grep -qx pacemaker-remote installed; then echo 'ii  2.1.5-1'; fi ;; esac
 """
+# apt-get -q install, with a package that depends on one that there is not (apt 2.6.1)
+UNMET = """Reading package lists...
+The following packages have unmet dependencies:
+ libcrmcommon34 : Depends: libqb100 (>= 2.0.1) but it is not installable
+ pacemaker-remote : Depends: libqb100 (>= 2.0.1) but it is not installable
+E: Unable to correct problems, you have held broken packages.
+"""
 APT = """#!/bin/sh
 echo "apt-get $*" >> calls
 case $* in
@@ -222,6 +229,24 @@ def test_a_failed_installation_is_written_down_too(manager: Manager) -> None:
     assert manager.installed == ["bash", "libc6"]
 
 
+def test_apt_says_what_is_wrong(tmp_path: Path, renderer: Renderer) -> None:
+    """Of a lot of chatter, what is missing is told, and its exit code is kept; of a success nothing is."""
+    manager = Manager("apt", tmp_path, renderer)
+    assert manager.install().stderr == ""
+    (tmp_path / "apt-get").write_text(f"#!/bin/sh\ncat <<'END'\n{UNMET}END\nexit 100\n")
+    done = manager.install()
+    said = UNMET.splitlines(keepends=True)[2:]
+    assert (done.returncode, done.stderr) == (100, "".join(said))
+
+
+def test_where_nothing_was_installed_nothing_stays(manager: Manager) -> None:
+    """A record without any name is removed as well."""
+    (manager.folder / "lib").mkdir()
+    (manager.folder / "lib/record").touch()
+    assert manager.run("uninstall").returncode == 0
+    assert list((manager.folder / "lib").iterdir()) == []
+
+
 def test_what_others_need_by_now_stays(manager: Manager) -> None:
     """Where more would have to go, nothing goes, and what needs it is told."""
     manager.install()
@@ -282,7 +307,7 @@ def test_another_port_is_a_drop_in(tmp_path: Path, renderer: Renderer) -> None:
     run_guest("start", port=3121)
     assert not file.exists()
     run_guest("start", port=3123)
-    assert run_guest("stop").endswith("--quiet disable --now pacemaker_remote\ndaemon-reload\n")
+    assert run_guest("stop").endswith("--quiet disable --now pacemaker_remote\nreset-failed pacemaker_remote\ndaemon-reload\n")
     assert not file.exists()
 
 
