@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from fakeremote import Fault, Killed
+from fakeremote import Fault
 from fakesite import FakeSite, Guest
 from workbench import Bench, add_vm
 
@@ -473,18 +472,15 @@ def test_what_cannot_be_undone_is_told(clock: Clock) -> None:
 
 def test_killed_at_every_command(clock: Clock, folder: PackageFolder) -> None:
     """A workstation that is lost leaves a VM that runs and says so; repair takes the mark, and deploy finishes it."""
-    for index in range(commands(clock, folder)):
-        bench = Bench(site := site_with_guest(firewall=False), clock)
-        bench.remote.faults = {index: Fault("kill", effect=True)}
-        with contextlib.suppress(Killed):
-            deployed(bench, packages=folder)
+    bench = Bench(site_with_guest(firewall=False), clock)
+    for where, site in bench.left_behind(lambda context: deploy(context, DeployRequest("web", packages=folder))):
         site.seconds += 10_000
         other = Bench(site, clock, "bob@lab")
         other.run(lambda context: repair(context, "web"))
-        assert site.leases() == [], index
+        assert site.leases() == [], where
         assert deployed(other, packages=folder).startswith("VM web is guest node web-guest")
         other.run(lambda context: undeploy(context, "web"))
-        assert (site.guests["web"].active, site.guests["web"].packages, site.guest_nodes()) == (False, ["bash"], {}), index
+        assert (site.guests["web"].active, site.guests["web"].packages, site.guest_nodes()) == (False, ["bash"], {}), where
 
 
 def test_a_guest_that_does_not_let_pacemaker_in(clock: Clock) -> None:
