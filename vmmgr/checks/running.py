@@ -28,6 +28,8 @@ PACKAGED = Path(__file__).parent
 _ALONE = (
     "--disable-plugin-autoload", "--config-file=/dev/null", f"--rootdir={PACKAGED}", "--import-mode=importlib", "--continue-on-collection-errors",
     "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:logging", "-p", "no:faulthandler",
+    # they collect all garbage twice, for warnings that nobody would see; and the source beside each line takes long to find
+    "-p", "no:unraisableexception", "-p", "no:threadexception", "--tb=native",
 )  # fmt: skip
 
 
