@@ -75,6 +75,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Names:
         ("create --pinned-host ", ["hv1", "hv2"]),
         ("check --host o", ["obs1"]),
         ("create --image ", [FILES]),
+        ("deploy --packages ", [FILES]),
         ("-i ", [FILES]),
         ("list -f j", ["json"]),
         ("list -f json -n d", ["db"]),
