@@ -27,6 +27,7 @@ PARTS = [
     ("template", "appliance/uninstall"),
     ("template", "locked-crmsh/define"),
     ("template", "locked-crmsh/delete"),
+    ("template", "locked-crmsh/locked"),
     ("template", "locked-crmsh/redefine"),
     ("template", "rbd/create_image"),
     ("check", "substation-location"),
@@ -140,7 +141,8 @@ def test_driver_and_templates_take_effect(workstation: Workstation) -> None:
         "print(json.dumps([command.argv for command in commands]))"
     )
     delete, create, install = json.loads(workstation.run("python", "-c", code).stdout)
-    assert delete == ["flock", "--timeout=30", "/run/lock/site-scripts.lock", "crm", "--force", "configure", "delete", "web"]
+    assert delete[:2] == ["sh", "-c"]
+    assert delete[3:] == ["/run/lock/site-scripts.lock", "crm", "--force", "configure", "delete", "web"]
     assert create == ["rbd", "create", "--object-size=8M", "--pool=rbd", "--image=a b", "--size=1B"]
     assert install == ["true"]
 
