@@ -156,6 +156,6 @@ def _await_port(context: Context, found: Findings) -> Steps[None]:
             raise VmMgrError("\n".join(problems))
         if not (yield Pause(_INTERVAL)):
             return
-        if Reach.CLOSED in found_ways and (why := (yield from read(found.host, found.driver.daemon()))):
+        if Reach.CLOSED in found_ways.values() and (why := (yield from read(found.host, found.driver.daemon()))):
             more = "`journalctl -u pacemaker_remote` there tells more"
             raise VmMgrError(f"pacemaker_remote does not run in {found.host}: {why}. {more}.")
