@@ -144,7 +144,7 @@ def _await_port(context: Context, found: Findings) -> Steps[None]:
     """Wait until every hypervisor that is on can connect to the remote daemon.
 
     Raises:
-        VmMgrError: One cannot.
+        VmMgrError: One cannot, or the daemon has ended.
     """
     node, began = found.node, context.clock()
     while True:
@@ -156,3 +156,6 @@ def _await_port(context: Context, found: Findings) -> Steps[None]:
             raise VmMgrError("\n".join(problems))
         if not (yield Pause(_INTERVAL)):
             return
+        if Reach.CLOSED in found_ways.values() and (why := (yield from read(found.host, found.driver.daemon()))):
+            more = "`journalctl -u pacemaker_remote` there tells more"
+            raise VmMgrError(f"pacemaker_remote does not run in {found.host}: {why}. {more}.")

@@ -164,12 +164,17 @@ def _at_the_guest(context: Context, wanted: _Wanted, problems: list[str]) -> Ste
     chosen = context.guest(driver)
     packages = yield from read(host, chosen.packages())
     problems += _guest_problems(request, guest, chosen, packages)
-    if keys.own and keys.own != key.sha256 and not guest.installed_here:
+    # one that deploy installed has the key that came with the package, where deploy did not come to its end
+    foreign = bool(keys.own) and keys.own != key.sha256 and not guest.installed_here
+    if foreign and guest.connected:
         problems.append(
-            f"VM {request.vm} has another key than the cluster's nodes in {FILE}: it may belong to another cluster. "
-            "If it does not, remove that file in the guest."
+            f"VM {request.vm} has another key than the cluster's nodes in {FILE}, and another cluster may be connected to it. "
+            "Take it out of that one first, or stop pacemaker_remote in the guest."
         )
     refuse_if(problems)
+    if foreign:
+        words = "which no cluster uses now; it is replaced by that of the nodes"
+        yield Say(f"VM {request.vm} has another key in {FILE}, {words}.", warning=True)
     is_node = now.node == node.name and is_connected(now.view, node.name)
     found = Findings(now.view, node, host, key, chosen, guest, packages, keys, is_node)
     yield from _compare_versions(now.view, found.version(request))

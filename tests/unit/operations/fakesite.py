@@ -87,6 +87,8 @@ class Guest(Host):
         packages: What is installed, and in ``record`` what was written down of that.
         folders: The folders that were made, with what was sent there.
         active, enabled, port: The remote daemon; it listens after so many of the site's seconds.
+        broken: Why it ends as soon as it was started.
+        connected: Whether a cluster is connected to it.
         firewall: Whether an active firewall lets the port through; None where there is none.
         source: Whether it has package sources.
         needed: What needs the packages by now.
@@ -105,6 +107,8 @@ class Guest(Host):
     enabled: bool = False
     port: str = "3121"
     listens_after: float = 0.0
+    broken: str = ""
+    connected: bool = False
     firewall: bool | None = None
     source: bool = True
     needed: str = ""

@@ -241,12 +241,33 @@ def test_a_new_key_needs_all_nodes(clock: Clock) -> None:
     assert "hv2 does not answer and is left out; it must have the same key" in bench.told.warnings[0]
 
 
-def test_another_key_in_the_guest_is_refused(clock: Clock) -> None:
-    """It may belong to another cluster: neither is it replaced, nor removed by undeploy."""
-    bench = Bench(site := site_with_guest(files={FILE: OTHER}), clock)
+def test_another_key_that_nobody_uses_is_replaced(clock: Clock) -> None:
+    """Debian's package makes one when it is installed; who deploys is told, and it comes back when the deployment fails."""
+    guest = {"packages": ["bash", "pacemaker-remote"], "active": True, "enabled": True, "files": {FILE: OTHER}}
+    bench = Bench(site := site_with_guest(**guest, firewall=False, unreachable={"hv2"}), clock)
+    give_key(site)
+    before = site.state()
+    with pytest.raises(VmMgrError, match="cannot be reached from hv2"):
+        deployed(bench)
+    assert site.state() == before
+    site.guests["web"].unreachable = set()
+    deployed(bench, check=True)
+    assert site.state() == before
+    assert deployed(bench) == ONLINE
+    assert site.guests["web"].files[FILE] == KEY
+    assert (
+        bench.told.warnings
+        == [f"VM web has another key in {FILE}, which no cluster uses now; it is replaced by that of the nodes."] * 3
+    )
+
+
+def test_another_key_that_is_in_use_is_refused(clock: Clock) -> None:
+    """It belongs to another cluster: neither is it replaced, nor removed by undeploy."""
+    bench = Bench(site := site_with_guest(files={FILE: OTHER}, connected=True), clock)
     give_key(site)
     (problem,) = refusal(bench)
     assert "VM web has another key than the cluster's nodes" in problem
+    assert "stop pacemaker_remote in the guest" in problem
     with pytest.raises(RefusedError, match="another key than the cluster's nodes"):
         bench.run(lambda context: undeploy(context, "web"))
 
@@ -286,7 +307,7 @@ def test_a_dry_run_changes_nothing(clock: Clock) -> None:
 
 def test_all_problems_come_in_one_message(clock: Clock) -> None:
     """Somebody else, the name, the keys, the port from one hypervisor, space, and another key in the guest."""
-    bench = Bench(site := site_with_guest(free=1000, files={FILE: OTHER}, unreachable={"hv2"}), clock)
+    bench = Bench(site := site_with_guest(free=1000, files={FILE: OTHER}, connected=True, unreachable={"hv2"}), clock)
     give_key(site)
     rely_on_keys(site)
     site.hosts["hv2"].files[FILE] = OTHER
@@ -394,6 +415,18 @@ def test_a_daemon_that_takes_its_time(clock: Clock) -> None:
     with pytest.raises(VmMgrError, match="port 3121/tcp cannot be reached from hv1, hv2"):
         deployed(bench)
     assert site.state() == before
+
+
+def test_a_daemon_that_ends_at_once(clock: Clock) -> None:
+    """It is not waited for: what systemd says of it is told, and everything is undone."""
+    bench = Bench(site := site_with_guest(broken="failed\nMain process exited, status=66/NOINPUT\n"), clock)
+    before = site.state()
+    with pytest.raises(VmMgrError) as caught:
+        deployed(bench)
+    words = "pacemaker_remote does not run in guest web: failed / Main process exited, status=66/NOINPUT. "
+    assert str(caught.value).startswith(words)
+    assert site.state() == before
+    assert site.seconds < 10
 
 
 def test_a_firewall_is_opened(clock: Clock) -> None:
