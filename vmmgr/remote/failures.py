@@ -67,7 +67,7 @@ def _login_refused(connection: Connection, keys: Keys) -> AuthenticationError:
     if not keys.unusable:
         parts.append(
             f"Check the user, or put your public key there with `ssh-copy-id {_ssh_words(connection)}`; "
-            "a key can be named in the inventory (ansible_ssh_private_key_file) or in ~/.ssh/config."
+            "a key can be named in $VMMGR_KEY, the site's configuration (key), the inventory (ansible_ssh_private_key_file) or ~/.ssh/config."
         )
     return AuthenticationError(" ".join(parts))
 

@@ -93,6 +93,8 @@ def test_report_that_cannot_be_written(asked: dict[str, Any], capsys: pytest.Cap
     """That is said before anybody is contacted."""
     assert main(["check", "--junit", "/nonexistent/report.xml"]) == 2
     assert "/nonexistent/report.xml cannot be written" in capsys.readouterr().err
+    assert main(["check", "--junit", "/dev"]) == 2
+    assert "/dev is a folder; name a file in it." in capsys.readouterr().err
     assert "options" not in asked
 
 
