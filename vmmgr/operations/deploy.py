@@ -137,7 +137,7 @@ def _configure(context: Context, found: Findings) -> Steps[None]:
     if steps:
         yield Change(found.host, tuple(steps))
         opened = f"; {', '.join(found.guest.closed)} lets {port}/tcp through" if found.guest.closed else ""
-        yield Say(f"The guest has the key, and pacemaker_remote runs{opened}.")
+        yield Say(f"The guest has the key, and pacemaker_remote is started{opened}.")
 
 
 def _await_port(context: Context, found: Findings) -> Steps[None]:
@@ -158,4 +158,4 @@ def _await_port(context: Context, found: Findings) -> Steps[None]:
             return
         if Reach.CLOSED in found_ways.values() and (why := (yield from read(found.host, found.driver.daemon()))):
             more = "`journalctl -u pacemaker_remote` there tells more"
-            raise VmMgrError(f"pacemaker_remote does not run in {found.host}: {why}. {more}.")
+            raise VmMgrError(f"pacemaker_remote does not run in {found.host}: {why.rstrip('.')}. {more}.")

@@ -92,7 +92,7 @@ def test_a_bare_guest_becomes_a_node(clock: Clock) -> None:
         "Installing in Debian GNU/Linux 12 (bookworm).",
         "Installed 3 packages.",
         f"obs1, hv1, hv2 got the key {FILE}, for root and haclient only.",
-        "The guest has the key, and pacemaker_remote runs.",
+        "The guest has the key, and pacemaker_remote is started.",
     ]
 
 
@@ -419,7 +419,7 @@ def test_a_daemon_that_takes_its_time(clock: Clock) -> None:
 
 def test_a_daemon_that_ends_at_once(clock: Clock) -> None:
     """It is not waited for: what systemd says of it is told, and everything is undone."""
-    bench = Bench(site := site_with_guest(broken="failed\nMain process exited, status=66/NOINPUT\n"), clock)
+    bench = Bench(site := site_with_guest(broken="failed\nMain process exited, status=66/NOINPUT.\n"), clock)
     before = site.state()
     with pytest.raises(VmMgrError) as caught:
         deployed(bench)
