@@ -54,6 +54,10 @@ class HostKeyError(ConnectError):
     """The host's key is unknown, changed or revoked."""
 
 
+class ChangedHostKeyError(HostKeyError):
+    """The host's key is another one than before, or revoked: somebody may be in between."""
+
+
 class AuthenticationError(ConnectError):
     """The host refuses the user or the key."""
 

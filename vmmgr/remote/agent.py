@@ -1,0 +1,93 @@
+"""A guest that is entered by its own agent: the hypervisor that runs it passes programs on, and no network of the guest's is needed.
+
+It has as much of a ``Connection`` as a ``Host`` uses. Programs go over standard inputs all the way and show in no process list, so
+they may hold secrets. The data of a stream goes into a file of the guest first, and shows in the hypervisor's process list.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from vmmgr.errors import ConnectError, ConnectionLostError, OutcomeUnknownError, UnreachableError, VmMgrError
+from vmmgr.remote.batch import Line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vmmgr.remote.channel import Output
+    from vmmgr.remote.host import Host
+    from vmmgr.remote.target import AgentCommands
+
+SHELL = "/bin/sh"
+_SHORT = 60.0
+"""Seconds for a program that does next to nothing, in a guest that is busy."""
+
+
+class Agent:
+    """The agent of one guest, not tried until ``open()``."""
+
+    is_root = True
+    user = "root"
+
+    def __init__(self, name: str, hypervisor: Host, commands: AgentCommands) -> None:
+        self.where = name
+        self.is_connected = False
+        self._hypervisor, self._commands = hypervisor, commands
+
+    def open(self) -> None:
+        """Make sure that it runs programs.
+
+        Raises:
+            ConnectError: It does not, or its hypervisor cannot be reached.
+        """
+        try:
+            self._run(b"exit 0\n", _SHORT)
+        except OutcomeUnknownError as error:  # nothing was to be done
+            raise UnreachableError(str(error)) from error
+        self.is_connected = True
+
+    def close(self) -> None:
+        """Forget that it was tried; the hypervisor's connection is its own."""
+        self.is_connected = False
+
+    def execute(self, command: str, stdin: Iterable[bytes | memoryview], *, limit: float) -> Output:
+        """Run a shell command with ``stdin`` as its input; what the shell itself reads is a program, anything else is data.
+
+        Args:
+            command: ``/bin/sh``, alone or with arguments.
+            stdin: what it reads.
+            limit: seconds for sending the data, and again for running the command.
+
+        Raises:
+            ConnectError: nothing was run.
+            ConnectionLostError: it is not known what was run.
+            CommandFailedError: the data did not arrive; nothing was run.
+        """
+        if command == SHELL:
+            return self._run(b"".join(stdin), limit)
+        # nobody can guess the name and lay a link there beforehand
+        file = f"/var/tmp/vm-mgr-{secrets.token_hex(16)}"  # noqa: S108
+        write = self._commands.write(file)
+        try:
+            write.parse(self._hypervisor.stream(write.argv, stdin, timeout=limit))
+        except BaseException:
+            with suppress(VmMgrError):
+                self._run(f"rm -f {file}\n".encode(), _SHORT)
+            raise
+        return self._run(f"exec 3<{file} && rm -f {file} && exec {command} <&3\n".encode(), limit)
+
+    def _run(self, program: bytes, limit: float) -> Output:
+        """Run a shell program to its end, for which the hypervisor waits."""
+        command = self._commands.run(program)
+        line = Line(command.argv, stdin=command.stdin, timeout=limit)
+        try:
+            (result,) = self._hypervisor.run([line])
+            return command.parse(result)
+        except (ConnectError, OutcomeUnknownError):
+            raise
+        except VmMgrError as error:
+            raise ConnectionLostError(
+                f"The commands for {self.where} may or may not have done what they change, and may still be running. {error}"
+            ) from error
