@@ -51,7 +51,7 @@ def parse_ended(result: Result) -> Output:
         OutcomeUnknownError: The program wrote more than ``OUTPUT_LIMIT``.
         CommandFailedError: There was no answer in time, or it makes no sense.
     """
-    said = " ".join(result.error_text.split())[:400] or "no reason was given"
+    said = (result.error_text.splitlines() or ["no reason was given"])[-1].removeprefix("error: ")[:400]
     if result.exit_code == _NOTHING_RUN:
         raise UnreachableError(f"On {result.host}, the guest's agent runs no commands: {said}. {_ADVICE}")
     if result.exit_code == _NOT_KNOWN:

@@ -86,7 +86,13 @@ class FakeRemote:
         for way in ways:
             guest = next((guest for guest in self.site.guests.values() if guest.address == way.target.address), None)
             vm = next((vm for vm, found in self.site.guests.items() if found is guest), "")
-            if guest and self.site.runs[vm].node and (way.through or "workstation") not in guest.unreachable:
+            if way.agent:
+                works = guest and guest.agent and self.site.runs[vm].node == way.through
+            else:
+                works = guest and self.site.runs[vm].node and (way.through or "workstation") not in guest.unreachable
+            if works and guest.refuses and not way.agent:
+                raise guest.refuses
+            if works:
                 self.guests[way.target.name] = guest
                 self.users.append(way.target.user)
                 return way.target.name
