@@ -47,7 +47,7 @@ _SCRIPTS = (
     "pacemaker/news", "libvirt/quiesce", "libvirt/release", "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
     "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
     "crmsh/redefine", "pcs/define", "pcs/delete", "pcs/redefine", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
-    "rbd/assert_unused", "rbd/flatten_later", "rbd/flattening", "rbd/remove_snapshot",
+    "rbd/assert_unused", "rbd/flatten_later", "rbd/flattening", "rbd/monitors", "rbd/remove_snapshot",
     "rbd/import_diff", "rbd/remove_group", "rbd/remove_image", "rbd/set_metadata", "rbd/store_get", "rbd/store_remove",
 )  # fmt: skip
 TEMPLATE_OF = {RENDERER.argv(name, **_SAMPLE)[2]: name.split("/")[1] for name in _SCRIPTS}
@@ -366,7 +366,6 @@ _PLAIN = {
     ("virsh", "domstate"): "state",
     **GUEST_PLAIN,
     ("true",): "nothing",
-    ("ceph", "mon", "dump"): "monitors",
     ("rbd", "group", "ls"): "groups",
     ("rbd", "ls"): "images",
     ("rbd", "create"): "create_image",
