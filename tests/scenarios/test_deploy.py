@@ -161,8 +161,8 @@ def test_what_stands_in_the_way(site: LabSite, vm: str, tmp_path: Path) -> None:
     assert f"{guest.address} port 3121/tcp cannot be reached from {blocked}." in answer.err
     site.on(blocked, "ip", "route", "del", "prohibit", f"{guest.address}/32")
 
-    answer = site.vm_mgr("deploy", "-n", vm, "--user", "root", "--packages", site.environ["LAB_PACKAGES"])
-    assert (answer.code, "host key that is not known here" in answer.err) == (4, True)
+    answer = site.vm_mgr("deploy", "-n", vm, "--user", "root", "--packages", site.environ["LAB_PACKAGES"], "--check")
+    assert (answer.code, "host key that is not known here" in answer.err, "its agent on" in answer.err) == (0, True, True)
     answer = guest.deploy(vm, "--address", f"{site.environ['LAB_NET']}.250")
     assert answer.code in {3, 4}
     assert site.epoch() == epoch
