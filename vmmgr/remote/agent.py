@@ -82,12 +82,15 @@ class Agent:
         """Run a shell program to its end, for which the hypervisor waits."""
         command = self._commands.run(program)
         line = Line(command.argv, stdin=command.stdin, timeout=limit)
+        unknown = f"The commands for {self.where} may or may not have done what they change, and may still be running."
         try:
             (result,) = self._hypervisor.run([line])
+        except ConnectionLostError as error:  # whose message has the whole script
+            msg = f"The connection to {self._hypervisor.name} was lost, or there was no answer in time. {unknown}"
+            raise ConnectionLostError(msg) from error
+        try:
             return command.parse(result)
         except (ConnectError, OutcomeUnknownError):
             raise
         except VmMgrError as error:
-            raise ConnectionLostError(
-                f"The commands for {self.where} may or may not have done what they change, and may still be running. {error}"
-            ) from error
+            raise ConnectionLostError(f"{unknown} {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
@@ -157,6 +158,19 @@ def test_time_is_up(joined: Remote, virsh: Path, monkeypatch: pytest.MonkeyPatch
     (virsh / "pending").write_text("1000")
     with pytest.raises(ConnectionLostError, match=rf"(?s)commands for {GUEST} may or .* took longer than it may"):
         joined.run(GUEST, [Line(("true",), timeout=0.5)])
+
+
+def test_the_hypervisor_is_lost(server: Server, joined: Remote, virsh: Path) -> None:
+    """With it goes what is known of the commands; the next ones have a new connection."""
+    (virsh / "pending").write_text("1000")
+    timer = threading.Timer(1.0, server.break_connections)
+    timer.start()
+    with pytest.raises(
+        ConnectionLostError, match=rf"^The connection to n1 was lost, .* The commands for {GUEST} may or may not"
+    ):
+        joined.run(GUEST, [Line(("true",))])
+    (virsh / "pending").write_text("0")
+    assert joined.run(GUEST, [Line(("echo", "on"))])[0].text == "on\n"
 
 
 def test_a_shell_that_is_killed(joined: Remote) -> None:
