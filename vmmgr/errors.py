@@ -51,7 +51,7 @@ class UnreachableError(ConnectError):
 
 
 class HostKeyError(ConnectError):
-    """The host's key is unknown, changed or revoked."""
+    """The host's key is not known here."""
 
 
 class ChangedHostKeyError(HostKeyError):
