@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.scenarios.site import LabSite
+    from tests.scenarios.test_deploy import Guest
 
 RUN_ON = ("crmsh-hardened", "pcs-root")
 pytestmark = pytest.mark.thorough
@@ -78,10 +79,11 @@ def test_a_guest_without_sshd(site: LabSite, vm: str, tmp_path: Path, recorded: 
     site.done("create", "-n", vm, "--xml", domain(site, tmp_path, vm, 136), "-i", site.image("debian"))
     guest = booted(site, tmp_path, 136)
     (host,) = site.runs_on(vm)
-    guest.sh("systemctl --quiet disable --now ssh")
     until(lambda: frozen(site, host, vm) is False, 120, "the guest's agent answers")
     inside = Inside(site, host, vm)
     words = ("-n", vm, "--packages", site.environ["LAB_PACKAGES"])
+    check_host_keys(site, guest, host, *words)
+    guest.sh("systemctl --quiet disable --now ssh")
 
     answer = site.vm_mgr("deploy", *words, "--check", env=guest.env)
     assert (answer.code, BY_AGENT.format(host) in answer.err, "refuses the connection" in answer.err) == (0, True, True)
@@ -112,6 +114,19 @@ def test_a_guest_without_sshd(site: LabSite, vm: str, tmp_path: Path, recorded: 
         assert way in answer.err
     assert "guest-exec has been disabled" in answer.err
     site.discard(vm)
+
+
+def check_host_keys(site: LabSite, guest: Guest, host: str, *words: str) -> None:
+    """The guest's key is not known, or another one than it was: the agent is used, and only the latter is warned of."""
+    answer = site.vm_mgr("deploy", *words, "--check")
+    assert (answer.code, answer.err.startswith(BY_AGENT.format(host)), "not known here" in answer.err) == (0, True, True)
+    lines = guest.known_hosts.read_text().splitlines()
+    other = next(line.split()[-1] for line in lines if not line.startswith(guest.address))
+    file = guest.known_hosts.with_name("another_key")
+    file.write_text("\n".join([*lines[:-1], f"{guest.address} ssh-ed25519 {other}"]) + "\n")
+    answer = site.vm_mgr("deploy", *words, "--check", env={"VMMGR_KNOWN_HOSTS": str(file)})
+    assert (answer.code, answer.err.startswith(f"Warning: {BY_AGENT.format(host)}")) == (0, True)
+    assert "host key other than the known one" in answer.err
 
 
 def assert_nothing_secret_was_shown(site: LabSite, host: str) -> None:
