@@ -121,7 +121,7 @@ def check_host_keys(site: LabSite, guest: Guest, host: str, *words: str) -> None
     answer = site.vm_mgr("deploy", *words, "--check")
     assert (answer.code, answer.err.startswith(BY_AGENT.format(host)), "not known here" in answer.err) == (0, True, True)
     lines = guest.known_hosts.read_text().splitlines()
-    other = next(line.split()[-1] for line in lines if not line.startswith(guest.address))
+    other = next(line.split()[2] for line in lines if not line.startswith(guest.address))
     file = guest.known_hosts.with_name("another_key")
     file.write_text("\n".join([*lines[:-1], f"{guest.address} ssh-ed25519 {other}"]) + "\n")
     answer = site.vm_mgr("deploy", *words, "--check", env={"VMMGR_KNOWN_HOSTS": str(file)})
