@@ -63,20 +63,23 @@ class Agent:
         Raises:
             ConnectError: nothing was run.
             ConnectionLostError: it is not known what was run.
-            CommandFailedError: the data did not arrive; nothing was run.
+            VmMgrError: the data did not arrive; nothing was run.
         """
         if command == SHELL:
             return self._run(b"".join(stdin), limit)
-        # nobody can guess the name and lay a link there beforehand
-        file = f"/var/tmp/vm-mgr-{secrets.token_hex(16)}"  # noqa: S108
-        write = self._commands.write(file)
+        # the agent lets everybody write the files that it makes, so they are in a folder of root's, whose name nobody can guess
+        folder = f"/var/tmp/vm-mgr-{secrets.token_hex(16)}"  # noqa: S108
+        write = self._commands.write(f"{folder}/data")
+        made = self._run(f"mkdir -m 0700 {folder}\n".encode(), _SHORT)
+        if made.exit_status != 0:
+            raise VmMgrError(f"{self.where} has no place for data: {made.stderr.decode(errors='replace').strip()}")
         try:
             write.parse(self._hypervisor.stream(write.argv, stdin, timeout=limit))
         except BaseException:
             with suppress(VmMgrError):
-                self._run(f"rm -f {file}\n".encode(), _SHORT)
+                self._run(f"rm -rf {folder}\n".encode(), _SHORT)
             raise
-        return self._run(f"exec 3<{file} && rm -f {file} && exec {command} <&3\n".encode(), limit)
+        return self._run(f"exec 3<{folder}/data && rm -rf {folder} && exec {command} <&3\n".encode(), limit)
 
     def _run(self, program: bytes, limit: float) -> Output:
         """Run a shell program to its end, for which the hypervisor waits."""

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """A virsh with one domain, whose guest is this machine: what qemu-ga 7.2 and virsh 9.0.0 say, and what a hostile guest might.
 
-The folder that it lies in holds ``calls``, the command lines that it had, and what is to go wrong: ``refuses`` (virsh's error for the
+The folder that it lies in holds ``calls``, the command lines that it had, ``file`` and ``mode``, where data was written to and who may
+look there, and what is to go wrong: ``refuses`` (virsh's error for the
 next requests), ``answers`` (what guest-exec-status says instead) and ``pending`` (how often it says that nothing has ended).
 """
 
@@ -56,13 +57,16 @@ def ask(text: str) -> str:
         case "guest-exec-status":
             return status()
         case "guest-file-open":
-            Path(arguments["path"]).write_bytes(b"")
-            (HERE / "file").write_text(arguments["path"])
+            file = Path(arguments["path"])
+            file.write_bytes(b"")
+            file.chmod(0o666)  # as the real one does
+            (HERE / "file").write_text(str(file))
+            (HERE / "mode").write_text(f"{file.parent.stat().st_mode & 0o777:o}")
             value = 1000
         case "guest-file-write":
             data = b64decode(arguments["buf-b64"], validate=True)
-            with Path(note("file")).open("ab") as file:
-                file.write(data)
+            with Path(note("file")).open("ab") as opened:
+                opened.write(data)
             value = {"count": len(data), "eof": False}
         case _:
             value = {}

@@ -63,7 +63,7 @@ def joined(server: Server, virsh: Path, way: Way) -> Iterator[Remote]:
         assert remote.join([way]) == GUEST
         yield remote
     if (virsh / "file").exists():
-        assert not Path((virsh / "file").read_text()).exists()
+        assert not Path((virsh / "file").read_text()).parent.exists()
 
 
 def test_guest_is_a_host_by_its_agent(joined: Remote, virsh: Path) -> None:
@@ -96,17 +96,20 @@ def test_programs_stand_on_no_command_line(joined: Remote, virsh: Path) -> None:
 
 
 def test_a_stream_arrives_whole(joined: Remote, virsh: Path) -> None:
-    """In pieces that an argument may have; the file that it lay in meanwhile is gone."""
+    """In pieces that an argument may have; the folder that it lay in meanwhile was for root only, and is gone."""
     data = bytes(range(256)) * 1000 + b"end"
     result = joined.stream(GUEST, ("sha256sum",), [data[:100_000], memoryview(data[100_000:])], timeout=60)
     assert result.exit_code == 0
     assert result.text.split()[0] == hashlib.sha256(data).hexdigest()
     assert (virsh / "calls").read_text().count("guest-file-write") == 3
+    assert (virsh / "mode").read_text() == "700"
     failed = joined.stream(GUEST, ("sh", "-c", "cat >/dev/null; echo full >&2; exit 7"), [b"x"], timeout=60)
     assert (failed.exit_code, failed.error_text) == (7, "full")
 
 
-def test_a_stream_that_breaks_off_runs_nothing(joined: Remote, virsh: Path, tmp_path: Path) -> None:
+def test_a_stream_that_breaks_off_runs_nothing(
+    joined: Remote, virsh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whether its source fails or the agent takes it no more: the command does not see a part of it."""
 
     def broken() -> Iterator[bytes]:
@@ -121,6 +124,10 @@ def test_a_stream_that_breaks_off_runs_nothing(joined: Remote, virsh: Path, tmp_
     )
     (virsh / "only").write_text("guest-file-write")
     with pytest.raises(VmMgrError, match="failed to write to file"):
+        joined.stream(GUEST, touch, [b"data"], timeout=20)
+    (virsh / "refuses").unlink()
+    monkeypatch.setattr("vmmgr.remote.agent.secrets.token_hex", lambda _size: "none/none")
+    with pytest.raises(VmMgrError, match=r"has no place for data: mkdir: .*No such file"):
         joined.stream(GUEST, touch, [b"data"], timeout=20)
     assert not (tmp_path / "ran").exists()
 
