@@ -394,6 +394,10 @@ class GuestDriver(Driver):
         """Start the remote daemon on a TCP port, now and with every boot; one that runs is started anew."""
 
     @abstractmethod
+    def daemon(self) -> Command[str]:
+        """Read why the remote daemon does not run [empty where it does]."""
+
+    @abstractmethod
     def stop(self) -> Command[None]:
         """Stop the remote daemon, now and for every boot; nothing happens where there is none."""
 
