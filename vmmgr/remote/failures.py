@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from paramiko import AuthenticationException, ChannelException, SSHException
 from paramiko.ssh_exception import IncompatiblePeer
 
-from vmmgr.errors import AuthenticationError, ConnectError, HostKeyError, UnreachableError
+from vmmgr.errors import AuthenticationError, ChangedHostKeyError, ConnectError, HostKeyError, UnreachableError
 from vmmgr.remote.auth import Keys, listed
 from vmmgr.remote.known_hosts import KnownHosts, fingerprint
 
@@ -101,7 +101,7 @@ def check_host_key(connection: Connection, known: KnownHosts, names: Sequence[st
             f"If it is the same, connect once with `ssh {_ssh_words(connection)}`, or "
             f"`ssh-keyscan -p {connection.port} {shlex.quote(connection.host)} >> ~/.ssh/known_hosts`."
         )
-    raise HostKeyError(msg)
+    raise (ChangedHostKeyError if verdict.revoked or verdict.others else HostKeyError)(msg)
 
 
 def _short(kind: str) -> str:

@@ -6,11 +6,14 @@ import copy
 import pickle
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from vmmgr.drivers.pacemaker.authkey import FALLBACK, FILE
 from vmmgr.site.model import Machine, Site
+
+if TYPE_CHECKING:
+    from vmmgr.errors import ConnectError
 
 EPOCH_START = 1_700_000_000
 SECRET = ("11111111-2222-3333-4444-555555555555", "client.libvirt secret")
@@ -81,6 +84,8 @@ class Guest(Host):
     Attributes:
         address: Where it is reached.
         unreachable: From where it cannot be reached: ``workstation``, or the name of a hypervisor.
+        refuses: The error that SSH meets wherever it can be reached.
+        agent: Whether its own agent runs commands.
         sudo: Whether the login may be root.
         managers: The package managers that it has.
         free: KiB.
@@ -96,6 +101,8 @@ class Guest(Host):
 
     address: str = "10.0.0.101"
     unreachable: set[str] = field(default_factory=set)
+    refuses: ConnectError | None = None
+    agent: bool = False
     sudo: bool = True
     system: str = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"'
     managers: list[str] = field(default_factory=lambda: ["apt-get"])

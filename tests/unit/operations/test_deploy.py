@@ -13,7 +13,9 @@ from workbench import Bench, add_vm
 
 from vmmgr.drivers.pacemaker.authkey import FALLBACK, FILE
 from vmmgr.errors import (
+    ChangedHostKeyError,
     ConnectError,
+    HostKeyError,
     PartlyDoneError,
     RefusedError,
     SudoError,
@@ -368,7 +370,7 @@ def test_a_guest_that_cannot_be_reached(clock: Clock) -> None:
     bench = Bench(site := site_with_guest(unreachable={"workstation", "hv1"}), clock)
     (first, second) = refusal(bench)
     assert "port 3121/tcp cannot be reached from hv1." in first
-    assert second == "guest web does not answer."
+    assert second == "guest web does not answer.\nguest web by its agent on hv1 does not answer."
     site.guests["web"].unreachable, site.guests["web"].address = {"workstation"}, "10.0.0.102"
     with pytest.raises(VmMgrError):
         deployed(bench, address="10.0.0.101")
@@ -380,6 +382,35 @@ def test_a_guest_that_only_its_hypervisor_reaches(clock: Clock) -> None:
     assert deployed(bench, user="admin") == ONLINE
     assert "guest web through hv1" in bench.remote.guests
     assert bench.remote.users == ["admin"]
+
+
+def test_a_guest_that_only_its_agent_lets_in(clock: Clock, folder: PackageFolder) -> None:
+    """All of it, packages too, goes that way, and so does undeploy; it is told why."""
+    bench = Bench(
+        site := site_with_guest(unreachable={"workstation"}, refuses=UnreachableError("sshd is off."), agent=True), clock
+    )
+    before = site.state()
+    assert deployed(bench, user="admin", packages=folder) == ONLINE
+    assert bench.told.said[0] == "SSH does not lead into the guest, so its agent on hv1 runs the commands. sshd is off."
+    assert list(bench.remote.guests) == ["guest web by its agent on hv1"]
+    assert deployed(bench).endswith("nothing was changed.")
+    bench.run(lambda context: undeploy(context, "web"))
+    assert site.state()["guests"] == before["guests"]
+    assert bench.told.warnings == []
+
+
+def test_a_host_key_that_changed_is_warned_of(clock: Clock) -> None:
+    """Nobody is between a hypervisor and its guest's agent; but whoever is between here and sshd there is not passed over."""
+    bench = Bench(site_with_guest(refuses=ChangedHostKeyError("It shows another key."), agent=True), clock)
+    assert deployed(bench, check=True).startswith("VM web can become")
+    (warning,) = bench.told.warnings
+    assert warning == "SSH does not lead into the guest, so its agent on hv1 runs the commands. It shows another key."
+    bench = Bench(site_with_guest(refuses=HostKeyError("Its key is not known."), agent=True), clock)
+    deployed(bench, check=True)
+    assert (len(bench.told.said), bench.told.warnings) == (1, [])
+    bench = Bench(site_with_guest(refuses=ChangedHostKeyError("It shows another key."), unreachable={"hv9"}), clock)
+    with pytest.raises(ChangedHostKeyError, match=r"^It shows another key\.\nguest web by its agent on hv1 does not answer\.$"):
+        deployed(bench)
 
 
 def test_addresses_are_asked_for_when_they_are_not_clear(clock: Clock) -> None:
