@@ -127,12 +127,15 @@ def test_a_port_that_one_hypervisor_cannot_reach(site: LabSite, guest: Guest) ->
 
 
 def test_the_guests_host_key(site: LabSite, guest: Guest) -> None:
-    """One that is not known, and one that is another than it was; neither is got around by way of the hypervisor."""
+    """One that is not known, and one that is another than it was; neither is got around by way of the hypervisor.
+
+    The guest's agent, which asks for no key, is off (test_guest_agent.py).
+    """
     own, known = guest.known_hosts, guest.known_hosts.with_name("known_hosts_of_the_site")
     site_only = own.read_text().splitlines()
     line = next(text for text in site_only if text.startswith(guest.address))
     others = [text for text in site_only if not text.startswith(guest.address)]
-    words = ("deploy", "-n", VM, "--user", "root", "--packages", site.environ["LAB_PACKAGES"])
+    words = ("deploy", "-n", VM, "--address", guest.address, "--user", "root", "--packages", site.environ["LAB_PACKAGES"])
     before = state(site, guest)
     for replaced, said in (
         (None, "host key that is not known here"),
@@ -140,8 +143,13 @@ def test_the_guests_host_key(site: LabSite, guest: Guest) -> None:
     ):
         lines = others if replaced is None else [*others, " ".join([line.split()[0], *replaced])]
         known.write_text("\n".join(lines) + "\n")
-        answer = site.vm_mgr(*words, env={"VMMGR_KNOWN_HOSTS": str(known)})
+        with broken(guest, "systemctl stop qemu-guest-agent", "systemctl start qemu-guest-agent"):
+            answer = site.vm_mgr(*words, env={"VMMGR_KNOWN_HOSTS": str(known)})
         assert (answer.code, answer.out, said in answer.err) == (4, "", True)
+        assert (
+            "the guest's agent runs no commands: Guest agent is not responding: QEMU guest agent is not connected."
+            in answer.err
+        )
     assert state(site, guest) == before
 
 

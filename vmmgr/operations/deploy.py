@@ -148,13 +148,14 @@ def _await_port(context: Context, found: Findings) -> Steps[None]:
     """
     node, began = found.node, context.clock()
     while True:
-        found_ways = set((yield from ways(context, found.view, node)).values())
-        if found_ways == {Reach.OPEN}:
+        found_ways = yield from ways(context, found.view, node)
+        problems = way_problems(found_ways, node)
+        if not problems:
             return
-        if context.clock() - began > (_LISTENING if found_ways <= {Reach.OPEN, Reach.CLOSED} else _OPENING):
-            raise VmMgrError("\n".join((yield from way_problems(context, found.view, node))))
+        if context.clock() - began > (_LISTENING if {*found_ways.values()} <= {Reach.OPEN, Reach.CLOSED} else _OPENING):
+            raise VmMgrError("\n".join(problems))
         if not (yield Pause(_INTERVAL)):
             return
-        if Reach.CLOSED in found_ways and (why := (yield from read(found.host, found.driver.daemon()))):
+        if Reach.CLOSED in found_ways.values() and (why := (yield from read(found.host, found.driver.daemon()))):
             more = "`journalctl -u pacemaker_remote` there tells more"
             raise VmMgrError(f"pacemaker_remote does not run in {found.host}: {why.rstrip('.')}. {more}.")

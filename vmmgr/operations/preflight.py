@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vmmgr.drivers.guest import survey
 from vmmgr.drivers.libvirt.addresses import Reach
 from vmmgr.drivers.pacemaker.authkey import FILE
-from vmmgr.drivers.pacemaker.guestnode import PORT, GuestNode
+from vmmgr.drivers.pacemaker.guestnode import PORT, GuestNode, port_of
 from vmmgr.errors import ConnectError, RefusedError, VmMgrError
 from vmmgr.model import Status
 from vmmgr.operations.entering import enter, find_address
@@ -62,6 +62,14 @@ class DeployRequest:
     port: int | None = None
     connect_timeout: int | None = None
     packages: PackageFolder | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no guest node can have.
+
+        Raises:
+            UsageError: One sentence on the first thing found.
+        """
+        check_guest_node(GuestNode(self.node or "guest", self.address or "guest", self.port, self.connect_timeout))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +226,12 @@ def hypervisor_of(view: View, name: str) -> str:
 
 def _node(request: DeployRequest, there: Mapping[str, str], address: str) -> GuestNode:
     """Return the VM as a node: as asked for, else as it is, else as Pacemaker has it by default."""
-    port, timeout = there.get("remote-port", ""), there.get("remote-connect-timeout", "").removesuffix("s")
+    timeout = there.get("remote-connect-timeout", "").removesuffix("s")
     return check_guest_node(
         GuestNode(
             request.node or there.get("remote-node") or f"{request.vm}-guest",
             address,
-            request.port or (int(port) if port.isdecimal() else None),
+            request.port or port_of(there),
             request.connect_timeout or (int(timeout) if timeout.isdecimal() else None),
         )
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING
 
 from vmmgr.disks import Consistency, check_known_snapshot
@@ -64,8 +65,7 @@ def rollback(
         resource = view.resource(name) if view.is_defined(name) else None
         stopped = resource is None or resource.target_role.lower() == "stopped"
         role = "" if resource is None or stopped else resource.target_role or "Started"
-        before = f"vm-mgr-before-rollback-{datetime.fromtimestamp(view.now, UTC):%Y%m%d-%H%M%S}" if safety else ""
-        return {"snapshot": snapshot, "safety": before, "role": role}
+        return {"snapshot": snapshot, "safety": _safety_name(view) if safety else "", "role": role}
 
     disks = context.storage.disks(name)
     result = yield from stopped_and_marked(
@@ -91,6 +91,13 @@ def rollback(
     if work.safety:
         yield Say(f"What was there before is in snapshot {work.safety}.")
     return (yield from _in_its_role(work, timeout))
+
+
+def _safety_name(view: View) -> str:
+    """Return a name for the safety snapshot that the VM has not yet: another rollback may have been in the same second."""
+    name = f"vm-mgr-before-rollback-{datetime.fromtimestamp(view.now, UTC):%Y%m%d-%H%M%S}"
+    taken = {item.name for item in view.more[0].snapshots()}
+    return next(free for number in count(1) if (free := name if number == 1 else f"{name}-{number}") not in taken)
 
 
 def _guest_node_problems(disks: Disks, snapshot: str, record: Record | None) -> list[str]:

@@ -110,6 +110,17 @@ def test_a_safety_snapshot_stays(clock: Clock, disk: DiskImage) -> None:
     assert journey("rollback unsafe", disk, clock).run(clock).site.group_snapshots["web"] == {"old": "ok"}
 
 
+def test_two_in_the_same_second(clock: Clock, disk: DiskImage) -> None:
+    """Each has a safety snapshot of its own."""
+    site = journey("rollback stopped", disk, clock).run(clock).site
+    site.seconds = 0
+    bench = Bench(site, clock)
+    for number in (2, 3):
+        bench.run(lambda context: rollback(context, "web", "old"))
+        assert bench.told.said[-1] == f"What was there before is in snapshot {SAFETY}-{number}."
+    assert site.group_snapshots["web"].keys() == {"old", SAFETY, f"{SAFETY}-2", f"{SAFETY}-3"}
+
+
 def test_one_disk_has_a_safety_snapshot_that_vm_manager_sees(clock: Clock) -> None:
     """A snapshot of the image, not of the group; a foreign snapshot leaves metadata and XML as they are, and says so."""
     site = FakeSite()
