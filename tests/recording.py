@@ -216,6 +216,7 @@ def journey(guest: Guest) -> dict[str, Any]:
     guest.record("uninstall")
     if name in UNTRUSTED:
         found["untrusted"] = guest.record("install", f"mv /kept/* /folder; {UNTRUSTED[name]}", folder="/folder")
+        guest.record("uninstall")
         found["unsigned"] = guest.record("install", UNSIGNED, folder="/folder")
     return found
 

@@ -122,7 +122,7 @@ def test_what_drivers_make_of_it(name: str, renderer: Renderer) -> None:
         ("dnf-unsigned", "GPG check FAILED"),
         ("zypper-no-sources", "No provider of 'pacemaker-remote' found"),
         ("zypper-no-such-package", "No provider of 'no-such-package' found"),
-        ("zypper-incomplete", "nothing provides 'libqb' needed by"),
+        ("zypper-incomplete", "nothing provides libqb needed by"),
         ("zypper-untrusted", "Signatures public key is not available"),
         ("zypper-unsigned", "File is unsigned"),
     ],
