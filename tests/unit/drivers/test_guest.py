@@ -286,6 +286,37 @@ def test_another_port_is_a_drop_in(tmp_path: Path, renderer: Renderer) -> None:
     assert not file.exists()
 
 
+# What ufw 0.36.2 of Debian 12 says, as root, where port 3122 is dealt with in some way
+UFW = "Status: active\n\nTo                         Action      From\n--                         ------      ----\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "closed"),
+    [
+        ("", True),
+        (
+            "3122/tcp                   ALLOW       Anywhere                  \n3122/tcp (v6)              ALLOW       Anywhere (v6)\n",
+            False,
+        ),
+        ("3122/udp                   ALLOW       Anywhere                  \n", True),
+        ("3122/tcp                   DENY        Anywhere                  \n", True),
+        ("3122/tcp                   LIMIT       Anywhere                  \n", True),
+        ("3122/tcp                   ALLOW       10.0.0.0/8                \n", False),
+    ],
+)
+def test_a_port_and_the_real_ufw(tmp_path: Path, renderer: Renderer, answer: Any, rule: str, closed: bool) -> None:
+    """Open is what lets TCP through from anywhere or somewhere; what that reaches, the hypervisors try."""
+    (tmp_path / "status").write_text(UFW + rule)
+    for tool, text in {"ufw": f"cat {tmp_path}/status", "systemctl": "exit 3", "firewall-cmd": "exit 252"}.items():
+        (tmp_path / tool).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / tool).chmod(0o755)
+    argv = renderer.argv("guest/survey", record=str(tmp_path / "record"), port=3122, tools=("apt-get",))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, env=environment, timeout=20)
+    guest = parse_guest(answer(done.stdout))
+    assert (guest.firewalls, guest.closed) == (("ufw",), ("ufw",) if closed else ())
+
+
 KEY = bytes(range(256)) * 16
 
 
