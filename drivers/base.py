@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vmmgr.drivers.libvirt.host import Hypervisor
     from vmmgr.drivers.pacemaker.cib import Cib
     from vmmgr.model import Lease, Quiescence, Simulation
+    from vmmgr.remote.channel import Output
     from vmmgr.rendering import Renderer
 
 
@@ -337,6 +338,17 @@ class HypervisorDriver(Driver):
     def relay(self, address: str, port: int) -> Command[None]:
         """Read from a TCP port of a guest, and send there what comes on standard input, until either ends; root is not needed."""
 
+    @abstractmethod
+    def agent_run(self, vm: str, program: bytes) -> Command[Output]:
+        """Run a shell program as root in the guest of a domain that runs here, by the guest's agent [exit code and output].
+
+        The program is secret: it stands on no command line, neither here nor in the guest. The command takes as long as the program.
+        """
+
+    @abstractmethod
+    def agent_write(self, vm: str, file: str) -> Command[None]:
+        """Write standard input into a file of such a guest, by its agent; the data may show in the process list of this machine."""
+
 
 class GuestDriver(Driver):
     """Installs Pacemaker's remote daemon in a guest, with the package manager that is there.
@@ -384,6 +396,10 @@ class GuestDriver(Driver):
     @abstractmethod
     def start(self, port: int) -> Command[None]:
         """Start the remote daemon on a TCP port, now and with every boot; one that runs is started anew."""
+
+    @abstractmethod
+    def daemon(self) -> Command[str]:
+        """Read why the remote daemon does not run [empty where it does]."""
 
     @abstractmethod
     def stop(self) -> Command[None]:

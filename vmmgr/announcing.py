@@ -73,4 +73,5 @@ def _outcome_of(error: BaseException) -> Outcome:
 
 
 def _outcome(code: int, message: str = "") -> Outcome:
-    return Outcome(OUTCOMES[code], code, message)
+    # an error of a plugin's driver may have an exit code of its own
+    return Outcome(OUTCOMES.get(code, OUTCOMES[1]), code, message)

@@ -7,6 +7,7 @@ import logging
 import sys
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, version
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from cliff.app import App
@@ -189,8 +190,10 @@ class VmMgr(App):
             return 1
 
     def interact(self) -> None:
-        """Show the help instead of cliff's interactive shell."""
+        """Show the help instead of cliff's interactive shell, with no more than the names of the commands, which are not imported."""
         self.parser.print_help(sys.stderr)
+        print(f"\nCommands, which `{self.NAME} --help` explains:", file=sys.stderr)
+        print(fill(", ".join(COMMANDS), initial_indent="  ", subsequent_indent="  "), file=sys.stderr)
         raise SystemExit(2)
 
     def run_subcommand(self, argv: list[str]) -> int:

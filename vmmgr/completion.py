@@ -121,7 +121,7 @@ class _Line:
                 return self._names().known("machines")
             case "SNAPSHOT":
                 return self._names().known(f"snapshots of {self._last('name')}")
-            case "FILE":
+            case "FILE" | "DIR":
                 return (FILES,)
             case "cmd":
                 return (*COMMANDS, *TOPICS)

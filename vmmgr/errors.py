@@ -51,7 +51,11 @@ class UnreachableError(ConnectError):
 
 
 class HostKeyError(ConnectError):
-    """The host's key is unknown, changed or revoked."""
+    """The host's key is not known here."""
+
+
+class ChangedHostKeyError(HostKeyError):
+    """The host's key is another one than before, or revoked: somebody may be in between."""
 
 
 class AuthenticationError(ConnectError):

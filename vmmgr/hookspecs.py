@@ -69,7 +69,7 @@ class Outcome:
 
     Attributes:
         result: ``done``, ``failed``, ``usage``, ``refused``, ``unreachable``, ``unknown`` or ``interrupted``.
-        exit_code: That of vm-mgr, one for each result.
+        exit_code: That of vm-mgr; 1 or one of a plugin's own where it failed, otherwise one for each result.
         message: What stderr tells the user; empty where it is done.
     """
 

@@ -65,6 +65,9 @@ class GuestTools(GuestDriver):
     def start(self, port: int) -> Command[None]:
         return self._change("guest/start", file=_DROP_IN, port=port, timeout=120.0)
 
+    def daemon(self) -> Command[str]:
+        return Command(self.renderer.argv("guest/daemon"), lambda result: " / ".join(text_of(result).splitlines()))
+
     def stop(self) -> Command[None]:
         return self._change("guest/stop", file=_DROP_IN, timeout=120.0)
 

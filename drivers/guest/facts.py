@@ -23,6 +23,7 @@ class Guest:
         free: The bytes that can still be written to /usr, /var or /var/tmp, whichever has the least.
         active: Whether the remote daemon runs.
         enabled: Whether it starts with every boot.
+        connected: Whether a cluster is connected to it; also where that cannot be found out.
         firewalls: The firewalls that are active.
         closed: Those of them that keep the port closed.
         installed_here: Whether the guest has it written down that ``install`` installed something.
@@ -33,6 +34,7 @@ class Guest:
     free: int
     active: bool
     enabled: bool
+    connected: bool
     firewalls: tuple[str, ...]
     closed: tuple[str, ...]
     installed_here: bool
@@ -62,6 +64,7 @@ def parse_guest(result: Result) -> Guest:
         free=min(free) * 1024,
         active="active" in found.get("service", ()),
         enabled="enabled" in found.get("service", ()),
+        connected="cluster" in found,
         firewalls=tuple(name for name, _ in firewalls),
         closed=tuple(name for name, state in firewalls if state != "open"),
         installed_here="record" in found,

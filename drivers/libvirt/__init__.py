@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vmmgr.command import Command, CommandFailedError, succeeded, text_of
 from vmmgr.drivers.base import HypervisorDriver
 from vmmgr.drivers.libvirt.addresses import parse_addresses, parse_reach
+from vmmgr.drivers.libvirt.agent import parse_ended, request
 from vmmgr.drivers.libvirt.host import parse_hypervisor
 from vmmgr.errors import VmMgrError
 from vmmgr.model import Quiescence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from vmmgr.drivers.libvirt.addresses import Address, Reach
     from vmmgr.drivers.libvirt.host import Hypervisor
     from vmmgr.remote.batch import Result
+    from vmmgr.remote.channel import Output
 
 # Seconds after which the hypervisor lets a guest go on by itself: a snapshot takes one, on a busy site a few.
 _STILL = 20
@@ -74,6 +76,12 @@ class Libvirt(HypervisorDriver):
 
     def relay(self, address: str, port: int) -> Command[None]:
         return Command(self.renderer.argv("libvirt/relay", address=address, port=port), succeeded)
+
+    def agent_run(self, vm: str, program: bytes) -> Command[Output]:
+        return Command(self.renderer.argv("libvirt/agent_run", vm=vm), parse_ended, stdin=request(program), changes=True)
+
+    def agent_write(self, vm: str, file: str) -> Command[None]:
+        return Command(self.renderer.argv("libvirt/agent_write", vm=vm, file=file), succeeded, changes=True)
 
 
 def _parse_quiescence(result: Result) -> tuple[Quiescence, str]:

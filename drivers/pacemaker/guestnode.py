@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vmmgr.drivers.pacemaker.cib import Cib
 
@@ -49,6 +49,12 @@ def remote_pairs(primitive: ET.Element) -> list[ET.Element]:
 def remote_attributes(primitive: ET.Element) -> dict[str, str]:
     """Return the meta attributes of a resource that make a guest node of it; where several say the same, the first holds."""
     return {pair.get("name", ""): pair.get("value", "") for pair in reversed(remote_pairs(primitive))}
+
+
+def port_of(attributes: Mapping[str, str]) -> int | None:
+    """Return the port among the attributes of a guest node; None where there is none, or something that is no number."""
+    text = attributes.get("remote-port", "")
+    return int(text) if text.isdecimal() else None
 
 
 def guest_nodes(cib: Cib) -> dict[str, str]:

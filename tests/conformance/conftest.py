@@ -46,7 +46,7 @@ ARGUMENTS: dict[str, Any] = {
     "vm": "vm1", "key": "target-role", "value": "Stopped", "image": "system_vm1", "group": "vm1", "snapshot": "before",
     "destination": "system_vm2", "keys": ("note", "-rf"), "usage": True, "images": ("system_vm1", "data_vm1_0"), "known": ("10.0.0.1:0/2",),
     "token": "abcd", "freeze": True, "pause": True, "strict": True,
-    "address": "10.0.0.101", "port": 3121, "folder": "/var/tmp/vm-mgr-abcd",
+    "program": b"echo '\\'\xff\n", "address": "10.0.0.101", "port": 3121, "folder": "/var/tmp/vm-mgr-abcd",
     "size": 1 << 30, "compression": "none", "file": "/etc/pacemaker/vm1.xml", "timeout": 30.0,
 }  # fmt: skip
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -13,6 +15,8 @@ from vmmgr.drivers import base
 from vmmgr.drivers.pacemaker.driver import ConflictError
 from vmmgr.errors import VmMgrError
 from vmmgr.remote.batch import Result
+
+from .conftest import ARGUMENTS
 
 if TYPE_CHECKING:
     from .conftest import Subject
@@ -78,21 +82,28 @@ def test_every_command_has_a_sensible_deadline(subject: Any) -> None:
 
 
 def test_documents_go_over_stdin_whole(subject: Any) -> None:
-    """A document is the standard input, unchanged and on no command line; nothing else has one but XML of its own."""
+    """A document is the standard input, unchanged and on no command line; nothing else has one but XML of its own.
+
+    A program for a guest's agent is in its request, in base64, and neither is on the command line.
+    """
     for method, command in each(subject):
         given = DOCUMENTS & set(subject.parameters(method))
         for name in given:
             document = subject_document(name)
             assert command.stdin == document, method
             assert document not in " ".join(command.argv), method
-        if command.stdin is not None:
+        if "program" in subject.parameters(method):
+            program = b64encode(ARGUMENTS["program"]).decode()
+            assert json.loads(str(command.stdin))["arguments"]["input-data"] == program, method
+            assert "\n" not in str(command.stdin), method
+            assert "'" not in str(command.stdin), method
+            assert program not in " ".join(command.argv), method
+        elif command.stdin is not None:
             ET.fromstring(command.stdin)
 
 
 def subject_document(name: str) -> str:
     """Return the document that a parameter was given."""
-    from .conftest import ARGUMENTS
-
     return str(ARGUMENTS[name])
 
 
@@ -204,8 +215,6 @@ def test_what_changes_the_cib_foretells_it(both: tuple[Any, Any]) -> None:
 def test_a_lease_is_written_as_it_will_be_read(both: tuple[Any, Any]) -> None:
     """The document that marks an operation is read back as the same lease, whatever stands in it."""
     from vmmgr.drivers.pacemaker.cib import Cib
-
-    from .conftest import ARGUMENTS
 
     for subject in both:
         for method in ("take_lease", "replace_lease", "renew_lease"):

@@ -150,7 +150,7 @@ WRITING = (
     "apt/download", "dnf/download", "zypper/download",
 )  # fmt: skip
 FAKED = (
-    "rbd", "rados", "ceph", "cibadmin", "virsh", "pcs", "crm", "systemctl", "systemd-run", "bash",
+    "rbd", "rados", "ceph", "cibadmin", "virsh", "pcs", "crm", "systemctl", "systemd-run", "journalctl", "ss", "bash",
     "apt-get", "apt-cache", "dpkg-query", "dnf", "rpm", "zypper", "firewall-cmd", "ufw",
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from .plan import LabError
@@ -27,6 +28,22 @@ def debootstrap(target: Path, variant: str, packages: Sequence[str], log: Path) 
     small = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
     command = ["mmdebstrap", "--mode=root", f"--variant={variant}", *quick, *small, f"--include={','.join(packages)}"]
     run([*confined, *command, suite(), target, source], step=f"mmdebstrap into {target}", log=log, timeout=900)
+
+
+def download(packages: Sequence[str], status: Path, target: Path, log: Path) -> None:
+    """Download packages, with what a system that has this dpkg status lacks for them; this machine's own lists and cache are left alone."""
+    with TemporaryDirectory() as name:
+        own = Path(name)
+        (own / "lists/partial").mkdir(parents=True)
+        (target / "partial").mkdir(parents=True)
+        folders = {"State::status": status, "State::lists": own / "lists", "Cache": own, "Cache::archives": target}
+        options = [f"-oDir::{key}={path}" for key, path in folders.items()]
+        apt = ["apt-get", "-y", "-oAPT::Sandbox::User=root", *options]
+        run([*apt, "update"], step="apt-get update for the guest", log=log, timeout=300)
+        install = ["--download-only", "--no-install-recommends", "install", *packages]
+        run([*apt, *install], step="download packages for the guest", log=log, timeout=600)
+    (target / "lock").unlink()
+    (target / "partial").rmdir()
 
 
 def suite() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import debian
 from .build import FILES, base_folder, build_once, digest
-from .debian import debootstrap, suite
+from .debian import debootstrap, download, suite
 from .report import run
 
 PACKAGES = (
@@ -60,27 +60,14 @@ def _make(work: Path, log: Path, *, client_key: Path) -> None:
     shutil.copy(RECIPE[1], tree / "usr/local/sbin/lab-address")
     shutil.copy(client_key, tree / "root/.ssh/authorized_keys")
     _debian_disk(work, log)
-    _packages(tree, work, log)
+    # what the guest lacks to be a node of Pacemaker
+    download(REMOTE, tree / "var/lib/dpkg/status", work / "packages", log)
     for name in ("tiny", "debian"):
         sh(f"qemu-img convert -f raw -O qcow2 {name}.raw {name}.qcow2")
-    for name in ("tree", "initrd", "apt"):
+    for name in ("tree", "initrd"):
         shutil.rmtree(work / name)
     for name in ("tiny.raw", "debian.raw", "boot.raw", "root.raw", "initrd.gz", "vmlinuz"):
         (work / name).unlink()
-
-
-def _packages(tree: Path, work: Path, log: Path) -> None:
-    """Download what the guest lacks to be a node of Pacemaker; this machine's own lists and cache are left alone."""
-    for name in ("apt/lists/partial", "apt/cache", "packages/partial"):
-        (work / name).mkdir(parents=True)
-    folders = {"State::status": tree / "var/lib/dpkg/status", "State::lists": work / "apt/lists", "Cache": work / "apt/cache"}
-    options = [f"-oDir::{key}={path}" for key, path in (folders | {"Cache::archives": work / "packages"}).items()]
-    apt = ["apt-get", "-y", "-oAPT::Sandbox::User=root", *options]
-    run([*apt, "update"], step="apt-get update for the guest", log=log, timeout=300)
-    install = ["--download-only", "--no-install-recommends", "install", *REMOTE]
-    run([*apt, *install], step="download packages for the guest", log=log, timeout=600)
-    (work / "packages/lock").unlink()
-    (work / "packages/partial").rmdir()
 
 
 def _shell(script: str, *, cwd: Path, log: Path) -> None:

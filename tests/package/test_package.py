@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installing import pip
+from tests.installing import interpreter, pip
 
 ROOT = Path(__file__).parents[2]
 # The unit tests that tell whether a library does what is needed of it.
@@ -95,11 +94,9 @@ def test_the_oldest_libraries_will_do(built: tuple[Path, Path], tmp_path: Path) 
 @pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
 def test_newer_pythons(built: tuple[Path, Path], version: str, tmp_path: Path) -> None:
     """The same with the newest libraries on a newer Python, where the machine has it."""
-    python = f"python{version}"
-    if (
-        not shutil.which(python)
-        or subprocess.run([python, "-m", "venv", tmp_path], capture_output=True, check=False).returncode
-    ):
-        pytest.skip(f"there is no {python} on this machine")
+    python = interpreter(version)
+    if not python:
+        pytest.skip(f"there is no Python {version} on this machine")
+    subprocess.run([python, "-m", "venv", tmp_path], check=True)
     pip(tmp_path, "install", str(built[0]), "pytest")
     try_with(tmp_path / "bin/python")

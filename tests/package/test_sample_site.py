@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.installing import pip
+
 ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "etc/sample-site"
 ORIGIN = "sample-site 1.0"
 BUILT_IN = ["crmsh", "pcs", "rbd", "libvirt", "apt", "dnf", "zypper"]
 # All that the sample brings, as `vm-mgr drivers` tells it.
@@ -27,6 +28,7 @@ PARTS = [
     ("template", "appliance/uninstall"),
     ("template", "locked-crmsh/define"),
     ("template", "locked-crmsh/delete"),
+    ("template", "locked-crmsh/locked"),
     ("template", "locked-crmsh/redefine"),
     ("template", "rbd/create_image"),
     ("check", "substation-location"),
@@ -72,12 +74,13 @@ class Workstation(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def packages(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder into which pip installed the sample, and nothing else."""
+def packages(built: tuple[Path, Path], installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which pip installed the sample, as it is in the sdist, and nothing else."""
     folder = tmp_path_factory.mktemp("sample")
-    source = shutil.copytree(SAMPLE, folder / "source", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
-    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--target", folder / "installed"]
-    subprocess.run([installed / "python", "-m", "pip", "install", *options, source], check=True)
+    shutil.unpack_archive(built[1], folder, filter="data")
+    (source,) = folder.glob("vm?mgr-*/etc/sample-site")
+    options = ["--no-deps", "--target", str(folder / "installed")]
+    pip(installed.parent, "install", *options, str(source))
     return folder / "installed"
 
 
@@ -139,7 +142,8 @@ def test_driver_and_templates_take_effect(workstation: Workstation) -> None:
         "print(json.dumps([command.argv for command in commands]))"
     )
     delete, create, install = json.loads(workstation.run("python", "-c", code).stdout)
-    assert delete == ["flock", "--timeout=30", "/run/lock/site-scripts.lock", "crm", "--force", "configure", "delete", "web"]
+    assert delete[:2] == ["sh", "-c"]
+    assert delete[3:] == ["/run/lock/site-scripts.lock", "crm", "--force", "configure", "delete", "web"]
     assert create == ["rbd", "create", "--object-size=8M", "--pool=rbd", "--image=a b", "--size=1B"]
     assert install == ["true"]
 

@@ -68,6 +68,8 @@ FAULTS = (
     fault("hosts-clock", "hv2", "hv2", (put("/usr/local/bin/date", '/bin/date -d "+1 hour" "$@"'), "rm /usr/local/bin/date")),
     fault("hosts-space", "obs1", "obs1", ("mount -t tmpfs -o size=1m full /var/log; head -c 1M /dev/zero > /var/log/full", "umount -l /var/log")),
     fault("hosts-sudo", "obs1", "obs1", ("echo 'ansible ALL=NOPASSWD:EXEC: ALL' > /etc/sudoers.d/more", "rm /etc/sudoers.d/more")),
+    Fault("hosts-hardening", "hv1", dict.fromkeys(ALL, "sed -i.kept /noexec/d /etc/sudoers.d/lab"), dict.fromkeys(ALL, "mv /etc/sudoers.d/lab.kept /etc/sudoers.d/lab"),
+          (("hosts-hardening", "hv2"), ("hosts-hardening", "obs1"))),
     fault("corosync-configuration", "obs1", "obs1", kept(COROSYNC, f"sed -i 's/token: 1500/token: 1600/' {COROSYNC}")),
     fault("corosync-key", "obs1", "obs1", kept("/etc/corosync/authkey", "head -c 256 /dev/urandom > /etc/corosync/authkey")),
     fault("pacemaker-version", "hv2", "hv2", (put("/usr/local/sbin/pacemakerd", "echo Pacemaker 2.1.4"), "rm /usr/local/sbin/pacemakerd")),
@@ -92,6 +94,11 @@ FAULTS = (
         "cp -a /root/secrets/. /etc/libvirt/secrets; rm -r /root/secrets; systemctl restart libvirtd")),
     fault("libvirt-ordering", "hv2", "hv2", tuple(
         f"{script}; systemctl daemon-reload" for script in kept("/etc/systemd/system/pacemaker.service.d/override.conf", "sed -i /After=/d /etc/systemd/system/pacemaker.service.d/override.conf"))),  # type: ignore[arg-type]
+    fault("libvirt-scopes", "hv2", "hv2", (
+        "systemctl stop virt-guest-shutdown.target; systemd-run --quiet --scope --unit=machine-qemu-1-checked sleep 600 > /dev/null 2>&1 < /dev/null &",
+        "systemctl stop machine-qemu-1-checked.scope; systemctl start virt-guest-shutdown.target")),
+    fault("libvirt-guests", "hv2", "hv2", (
+        "systemctl unmask libvirt-guests; systemctl start libvirt-guests", "systemctl stop libvirt-guests; systemctl mask libvirt-guests")),
     fault("libvirt-cpu", "hv2", "hv2", (put("/usr/local/bin/virsh", "/usr/bin/virsh \"$@\" | sed \"s,<vendor>.*</vendor>,<vendor>Intel</vendor>,\""), "rm /usr/local/bin/virsh"), ("libvirt-cpu", "hv1")),
     fault("vms-agent", "hv2", "hv2", kept("/usr/lib/ocf/resource.d/heartbeat/VirtualDomain", "echo '# edited' >> /usr/lib/ocf/resource.d/heartbeat/VirtualDomain"), ("vms-agent", "hv1")),
     fault("vms-domain", "hv2", "hv2", kept(f"/etc/pacemaker/{VM}.xml", f"echo '<domain/>' > /etc/pacemaker/{VM}.xml")),
@@ -117,6 +124,13 @@ FAULTS = (
 BRIEFLY = {
     "hosts-answer", "hosts-sudo", "corosync-key", "pacemaker-stonith", "pacemaker-standby", "ceph-copies", "libvirt-daemon", "vms-domain",
 }  # fmt: skip
+
+
+def chosen(*codes: str) -> list[object]:
+    """Return the faults of these codes, as parameters."""
+    return [pytest.param(fault, id=fault.code) for fault in FAULTS if fault.code in codes]
+
+
 PARAMETERS = [
     pytest.param(fault, id=fault.code, marks=() if fault.code in BRIEFLY else pytest.mark.thorough) for fault in FAULTS
 ]
@@ -170,21 +184,43 @@ def test_one_machine(checked: LabSite) -> None:
     answer = checked.done("check", "--all", "--host", "hv2", "-k", "hosts", "--ignore", "hosts-clock", "-f", "json")
     assert [(row["Code"], row["Host"], row["Result"]) for row in answer.rows] == [
         ("hosts-answer", "hv2", "passed"), ("hosts-space", "hv2", "passed"), ("hosts-sudo", "hv2", "passed"),
+        ("hosts-hardening", "hv2", "passed"),
     ]  # fmt: skip
+
+
+def is_named(site: LabSite, fault: Fault, *also: Where) -> None:
+    """Break something, see that it is found and nothing else, mend it, and see that nothing is found."""
+    try:
+        for host, script in fault.breaking.items():
+            site.on(host, "sh", "-c", script)
+        becomes(site, {(fault.code, fault.host), *also} | in_order(site))
+    finally:
+        for host, script in fault.mending.items():
+            site.on(host, "sh", "-c", script)
+    becomes(site, in_order(site))
 
 
 @pytest.mark.sites("pcs-hardened")
 @pytest.mark.parametrize("fault", PARAMETERS)
 def test_fault_is_named(checked: LabSite, fault: Fault) -> None:
     """What was broken is found, and nothing else; mended, nothing is found."""
-    try:
-        for host, script in fault.breaking.items():
-            checked.on(host, "sh", "-c", script)
-        becomes(checked, {(fault.code, fault.host), *fault.also})
-    finally:
-        for host, script in fault.mending.items():
-            checked.on(host, "sh", "-c", script)
-    becomes(checked, set())
+    is_named(checked, fault, *fault.also)
+
+
+@pytest.mark.thorough
+@pytest.mark.sites("pcs-root", "crmsh-root")
+@pytest.mark.parametrize("fault", chosen("libvirt-secret", "vms-domain", "vms-migration"))
+def test_fault_is_named_where_root_logs_in(checked: LabSite, fault: Fault) -> None:
+    """So it is on sites whose login is root, and where fencing is off besides."""
+    is_named(checked, fault, *fault.also)
+
+
+@pytest.mark.thorough
+@pytest.mark.sites("three")
+@pytest.mark.parametrize("fault", chosen("libvirt-cpu", "libvirt-guests", "libvirt-secret", "pacemaker-standby", "vms-agent"))
+def test_the_odd_one_of_three_is_named(checked: LabSite, fault: Fault) -> None:
+    """Of three hypervisors of which two agree, only the third is named."""
+    is_named(checked, fault)
 
 
 @pytest.mark.thorough

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.scenarios.site import ROOT, VM_MGR
+from tests.scenarios.site import ROOT, VM_MGR, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +37,22 @@ def sessions(page: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
             yield lines[start], [(command, output.rstrip("\n")) for command, _, output in parts]
 
 
+def block(page: str, comment: str) -> str:
+    """Return the block of a page behind the comment ``.. run: …`` of that text."""
+    _, found, text = (ROOT / page).read_text(encoding="utf-8").partition(f".. run: {comment}\n\n::\n\n")
+    assert found, f"{page} has no block for {comment}"
+    lines = itertools.takewhile(lambda line: not line or line.startswith("    "), text.splitlines())
+    return "\n".join(line[4:] for line in lines).rstrip("\n") + "\n"
+
+
 def neutral(output: str) -> str:
     """Replace what is another each time: the host that Pacemaker chose, addresses, times, counts, sizes, and the configuration's number and lines."""
     output = re.sub(r"^(done' sh \d+) \d+$", r"\1 42", output, flags=re.MULTILINE)
     output = re.sub(r"^@@ .* @@$", "@@ @@", output, flags=re.MULTILINE)
     output = re.sub(r"\b\d{8}-\d{6}\b", "20260101-000000", re.sub(r"\bhv\d\b", "hvN", output))
     output = re.sub(r"\b10\.\d+\.\d+\.\d+\b", "10.0.0.101", output)
+    output = re.sub(r" by \S+@\S+ since ", " by ann@desk since ", output)
+    output = re.sub(r"-{3,}", "---", re.sub(r" {2,}\|", " |", output))  # columns as wide as what is in them
     output = re.sub(r"\b\d+ packages\b", "50 packages", output)
     output = re.sub(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?", r"2026-01-01\g<1>00:00:00", output)
     return re.sub(r"\d+(\.\d+)? ([KMG]iB)", "1 MiB", output).rstrip("\n")
@@ -96,9 +106,8 @@ def run(site: LabSite, folder: Path, command: str, shown: str, env: dict[str, st
 
 def test_script_for_many(site: LabSite, tmp_path: Path) -> None:
     """The script of docs/howto-unattended.rst makes what is missing, leaves the rest, and goes on after one that cannot be made."""
-    _, _, text = (ROOT / "docs/howto-unattended.rst").read_text(encoding="utf-8").partition(".. run: make-vms\n\n::\n\n")
-    lines = itertools.takewhile(lambda line: not line or line.startswith("    "), text.splitlines())
-    (tmp_path / "make-vms").write_text("\n".join(line[4:] for line in lines))
+    page = "docs/howto-unattended.rst"
+    (tmp_path / "make-vms").write_text(block(page, "make-vms"))
     wanted = [
         f"{name} {site.image('tiny')} {site.domain(tmp_path, name, 130 + at)}\n" for at, name in enumerate(("one", "two"))
     ]
@@ -112,6 +121,9 @@ def test_script_for_many(site: LabSite, tmp_path: Path) -> None:
         assert done.returncode == code, done.stderr
         assert ("/nonexistent.qcow2" in done.stderr) == (code == 1)
     assert [row["Name"] for row in site.done("list", "-f", "json").rows] == ["one", "two"]
+    if shutil.which("jq"):
+        all_started = ["sh", "-c", block(page, "all started, where the machine has jq")]
+        until(lambda: subprocess.run(all_started, check=False, env=site.env({"PATH": path})).returncode == 0, 60, "all run")
     for place, names in (
         (("start", "-n"), ["one", "two"]),
         (("create", "--pinned-host"), site.hypervisors),

@@ -118,6 +118,12 @@ def test_a_rule_that_cannot_be_asked_is_not_passed_by(
     assert str(caught.value) == f"one cannot say whether this may be done here: {reason}. Mend or uninstall it."
 
 
+class OwnError(VmMgrError):
+    """An error of a plugin's driver."""
+
+    exit_code = 7
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
@@ -127,6 +133,7 @@ def test_a_rule_that_cannot_be_asked_is_not_passed_by(
         (UnreachableError("Gone."), Outcome("unreachable", 4, "Gone")),
         (OutcomeUnknownError("Who knows."), Outcome("unknown", 5, "Who knows")),
         (KeyboardInterrupt(), Outcome("interrupted", 130)),
+        (OwnError("Broken."), Outcome("failed", 7, "Broken")),
         (ZeroDivisionError("a mistake"), Outcome("failed", 1, "ZeroDivisionError: a mistake")),
     ],
 )

@@ -75,6 +75,15 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "run_on_site", run_on_site)
 
 
+def test_without_a_command_all_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who types the program's name alone sees what there is, and how to learn more."""
+    assert run() == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert set(VERBS) <= set(err.replace(",", " ").split())
+    assert "`vm-mgr --help` explains" in err
+
+
 PROBE = """
 import contextlib, io, json, sys
 from vmmgr.app import main

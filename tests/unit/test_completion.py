@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pty
 import shutil
 import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +77,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Names:
         ("create --pinned-host ", ["hv1", "hv2"]),
         ("check --host o", ["obs1"]),
         ("create --image ", [FILES]),
+        ("deploy --packages ", [FILES]),
         ("-i ", [FILES]),
         ("list -f j", ["json"]),
         ("list -f json -n d", ["db"]),
@@ -146,12 +149,7 @@ def test_no_error_at_a_tab(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert capsys.readouterr() == ("", "")
 
 
-BASH = """
-eval "$(vm-mgr completion bash)"
-COMP_WORDS=({0}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
-_vm_mgr vm-mgr "${{COMP_WORDS[COMP_CWORD]}}"
-printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
+BASH = """PS1=rea""dy; bind 'set show-all-if-ambiguous on'; eval "$(vm-mgr completion bash)"\n"""
 FISH = "vm-mgr completion fish | source; complete --do-complete 'vm-mgr {0}'"
 ZSH = """
 zmodload zsh/zpty
@@ -164,13 +162,50 @@ zpty -r shell text '*finished*'; print -r -- "$text"
 """
 
 
+def said_by(shell: str, line: str, environment: dict[str, str], folder: Path) -> str:
+    """Return what a shell with our script shows at a TAB behind a command line."""
+    if shell == "bash":
+        return typed_in_bash(f"vm-mgr {line}\t\x15exit\n", environment, folder)
+    script = {"fish": FISH, "zsh": ZSH}[shell].format(line)
+    done = subprocess.run(
+        [shell, "-c", script], capture_output=True, text=True, env=environment, cwd=folder, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def typed_in_bash(keys: str, environment: dict[str, str], folder: Path) -> str:
+    """Return what a bash at a terminal shows when that is typed; only there it has readline."""
+    terminal, its_end = pty.openpty()
+    command = ["bash", "--norc", "--noprofile", "-i"]
+    with subprocess.Popen(
+        command, stdin=its_end, stdout=its_end, stderr=its_end, start_new_session=True, env=environment, cwd=folder
+    ) as shell:
+        os.close(its_end)
+        os.write(terminal, BASH.encode())
+        said = ""
+        while "\nready" not in said:
+            said += os.read(terminal, 4096).decode()
+        os.write(terminal, keys.encode())
+        said = ""
+        with suppress(OSError):  # Linux's way to say that nobody has the other end any more
+            while shown := os.read(terminal, 4096):
+                said += shown.decode()
+        shell.wait(60)
+    os.close(terminal)
+    return said
+
+
 @pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
 @pytest.mark.parametrize(
     ("line", "there", "not_there"),
     [
         ("rollback -n web --snap_name ", {"before", "vm-mgr.1"}, {"web-2"}),
         ("start -n we", {"web", "web-2"}, {"db"}),
+        ("start --name=we", {"web-2"}, {"db"}),
+        ("check --host ", {"hv1", "hv2", "obs1"}, {"web"}),
         ("list --sort-a", {"--sort-ascending"}, {"--sort-descending"}),
+        ("create --image ima", {"image.qcow2"}, {"web"}),
     ],
 )
 @pytest.mark.usefixtures("seen")
@@ -178,19 +213,12 @@ def test_real_shells(shell: str, line: str, there: set[str], not_there: set[str]
     """The shell itself, with our script, comes to the proposals, and runs nothing that is in a name."""
     if not shutil.which(shell):
         pytest.skip(f"there is no {shell} on this machine")
-    script = {"bash": BASH, "fish": FISH, "zsh": ZSH}[shell]
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "TMPDIR": str(tmp_path),
-        "TERM": "dumb",
-    }
-    last = "" if shell != "bash" or not line.endswith(" ") else "''"
-    command = [shell, "-c", script.format(f"{'vm-mgr ' if shell == 'bash' else ''}{line}{last}")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60, check=False)
-    assert done.stderr == ""
-    found = set(done.stdout.split())
-    assert there <= found, done.stdout
-    assert not not_there & found, done.stdout
+    (tmp_path / "image.qcow2").touch()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    text = said_by(shell, line, os.environ | {"PATH": path, "TMPDIR": str(tmp_path), "TERM": "dumb"}, tmp_path)
+    found = {word.removeprefix("--name=") for word in text.split()}
+    assert there <= found, text
+    assert not not_there & found, text
     assert not (tmp_path / "pwned").exists()
 
 

@@ -15,13 +15,14 @@ from vmmgr.topics import TOPICS
 ROOT = Path(__file__).parents[2]
 # vm-mgr.rst has its options from the parsers, and verbs.rst has a test of its own.
 TEXTS = sorted({ROOT / "README.rst", *ROOT.glob("docs/*.rst"), *ROOT.glob("vmmgr/topics/*.rst")} - {ROOT / "docs/verbs.rst"})
-# Pages whose sessions are run on the lab; that of deploy by test_deploy.py, for it needs a guest of its own.
-SESSIONS = (*PAGES, "docs/howto-deploy.rst")
+# Pages whose sessions are run on the lab; that of deploy by test_deploy.py, for it needs a guest of its own, that of repair by
+# test_pages.py, for it needs something broken.
+SESSIONS = (*PAGES, "docs/howto-deploy.rst", "docs/howto-repair.rst")
 # Options of other programs, each for the pages that may name it.
 FOREIGN = {
     "README.rst": {"--down"},
     "docs/from-ansible.rst": {"--check"},
-    "docs/checks.rst": {"--fencing", "--vmmgr-config", "--vmmgr-host", "--vmmgr-ignore", "--vmmgr-inventory"},
+    "docs/checks.rst": {"--fencing", "--junitxml", "--vmmgr-config", "--vmmgr-host", "--vmmgr-ignore", "--vmmgr-inventory"},
 }
 
 
@@ -62,7 +63,9 @@ def test_examples_are_run_or_say_why_not(page: Path) -> None:
     for comment, block in blocks(page):
         run = name_of(page) in SESSIONS and block.lstrip().startswith("$ ")
         assert run or re.match(r"(not run|run): .{5}", comment), f"{name_of(page)}: nothing runs {block!r}"
-        assert run or "    $ vm-mgr" not in block or comment.startswith("not run"), block
+        assert run or "    $ vm-mgr" not in block or comment.startswith(("not run", "run: tests/")), block
+        for file, test in re.findall(r"(tests/\S+\.py)(?:::(\w+))?", comment):
+            assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8"), f"{name_of(page)}: there is no {file}::{test}"
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=name_of)

@@ -9,7 +9,7 @@ speaks for all; ``site`` and ``hosts`` may stand beside them. It fails by an ass
         \"\"\"libvirt answers.\"\"\"
         assert hypervisor.run("virsh version").succeeded, "it does not answer"
 
-A site's own checks are written in the same way. A check only reads: it may be run more than once, see ``vmmgr.checks.rounds``.
+A site's own checks are written in the same way. A check only reads: it may be run more than once, see ``vmmgr.checks.plugin``.
 """
 
 from __future__ import annotations

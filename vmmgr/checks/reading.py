@@ -73,11 +73,11 @@ def unlike(name: str, values: Mapping[str, T]) -> list[str]:
     return [other for other in values if values[other] != values[name]]
 
 
-def unlike_others(host: Node, hosts: Nodes, command: str) -> str:
-    """Return how a file, whose hash the command prints, is unlike those of the other machines; empty where it is not."""
+def assert_alike(host: Node, hosts: Nodes, command: str) -> None:
+    """Fail unless a file, whose hash the command prints, is that of the other machines."""
     hashes = outputs(hosts.beside(host, command))
     others = unlike(host.name, hashes)
-    return f"{'another one than' if hashes[host.name] else 'none, unlike'} on {listed(others)}" if others else ""
+    assert not others, f"{'another one than' if hashes[host.name] else 'none, unlike'} on {listed(others)}"
 
 
 def listed(names: list[str]) -> str:

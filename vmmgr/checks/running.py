@@ -28,6 +28,8 @@ PACKAGED = Path(__file__).parent
 _ALONE = (
     "--disable-plugin-autoload", "--config-file=/dev/null", f"--rootdir={PACKAGED}", "--import-mode=importlib", "--continue-on-collection-errors",
     "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:logging", "-p", "no:faulthandler",
+    # they collect all garbage twice, for warnings that nobody would see
+    "-p", "no:unraisableexception", "-p", "no:threadexception",
 )  # fmt: skip
 
 
@@ -72,6 +74,10 @@ class Collector:
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Have tracebacks as Python has them: to find the whole statement of each line takes longer than the check."""
+        config.option.tbstyle = "native"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Take note of a module that cannot be imported."""

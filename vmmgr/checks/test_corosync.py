@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vmmgr.checks import explained
-from vmmgr.checks.reading import listed, outputs, unlike, unlike_others
+from vmmgr.checks.reading import assert_alike, listed, outputs, unlike
 
 if TYPE_CHECKING:
     from vmmgr.checks.answers import Node, Nodes
@@ -117,8 +117,7 @@ def settings(text: str) -> tuple[str, ...]:
 )
 def test_key(host: Node, hosts: Nodes) -> None:
     """Corosync's key is the same on all machines."""
-    difference = unlike_others(host, hosts, _KEY)
-    assert not difference, difference
+    assert_alike(host, hosts, _KEY)
 
 
 @explained(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ _FOLDERS = "/ /var /var/log /var/lib/pacemaker /var/lib/ceph /var/lib/libvirt /e
 _FULL, _PLENTY = 90, 5 << 30
 # As the login itself: a hardened sudo answers nobody else without a terminal. Nothing for a login that is root.
 _SUDO = 'test -z "$SUDO_USER" || runuser -u "$SUDO_USER" -- sudo -n -l'
+# What hardens a sudo (sudoers(5)); use_pty and env_reset are the default of many systems, the others are somebody's will.
+_HARDENING = ("noexec", "umask=0077", "use_pty", "env_reset")
 
 
 @explained(
@@ -78,3 +81,26 @@ def test_sudo(host: Node, hosts: Nodes) -> None:
     }
     others = unlike(host.name, rights)
     assert not others, f"other rights than on {listed(others)}: {rights[host.name] or 'none'}"
+
+
+@explained(
+    why="Without noexec, a program that is allowed can start any other as root; without use_pty, what it leaves running can type into the "
+    "terminal; without the umask, others can read what it writes.",
+    remedy="On {host}, with `visudo`: `Defaults noexec, umask=0077, use_pty, env_reset`; the line of the login then needs EXEC: before /bin/sh.",
+)
+def test_hardening(host: Node, hosts: Nodes) -> None:
+    """Where sudo is hardened, it is so in every respect."""
+    settings = {name: defaults(text) for name, text in outputs(hosts.beside(host, _SUDO)).items() if text}
+    if not any(word in there for there in settings.values() for word in _HARDENING[:2]):
+        return
+    if host.name not in settings:
+        pytest.skip(f"sudo does not say on {host} what the login may do")
+    missing = [word for word in _HARDENING if word not in settings[host.name]]
+    assert not missing, f"sudo is without {listed(missing)}"
+
+
+def defaults(text: str) -> set[str]:
+    """Return the settings that hold for the login in what ``sudo -l`` prints, where each takes back those of its name before it."""
+    _, _, lines = text.partition("Matching Defaults entries")[2].partition("\n")
+    words = re.split(r",\s+", re.split(r"^\S", lines, maxsplit=1, flags=re.MULTILINE)[0].strip())
+    return set({word.lstrip("!").partition("=")[0]: word for word in words}.values())

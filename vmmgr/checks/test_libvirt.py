@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # The monolithic daemon and the one for QEMU alone, which newer distributions have.
 _DAEMONS = {"libvirtd.service", "virtqemud.service"}
 _ORDER = "systemctl show pacemaker.service resource-agents-deps.target --property=After"
+# Stops before systemd ends the scopes of VMs, if it is active; the resource agent orders Pacemaker after it (its bsc#1074014).
+_SCOPES_TARGET, _GUESTS = "virt-guest-shutdown.target", "libvirt-guests.service"
+_SCOPES = "systemctl list-units --type=scope --plain --no-legend 'machine-qemu*'"
 _SECRETS = f"{VIRSH} secret-list"
 # Nothing of a secret leaves the hypervisor but its hash.
 _VALUES = f"""{_SECRETS} | while read -r uuid kind name; do
@@ -76,8 +79,38 @@ def test_key(hypervisor: Node, cluster: Node) -> None:
 )
 def test_ordering(hypervisor: Node) -> None:
     """At a shutdown Pacemaker stops before libvirt."""
-    after = set(hypervisor.check_output(_ORDER).replace("After=", " ").split())
-    assert after & _DAEMONS, "pacemaker.service is not ordered after libvirtd.service"
+    assert earlier(hypervisor.check_output(_ORDER)) & _DAEMONS, "pacemaker.service is not ordered after libvirtd.service"
+
+
+def earlier(shown: str) -> set[str]:
+    """Return the units that start before Pacemaker, and so stop after it."""
+    return set(shown.replace("After=", " ").split())
+
+
+@explained(
+    why="When the machine shuts down, systemd ends the VMs at once, which are killed instead of stopped or moved by Pacemaker.",
+    remedy="On {host}: `systemctl edit pacemaker`, and write the three lines [Unit], After=virt-guest-shutdown.target and "
+    "Wants=virt-guest-shutdown.target; then `systemctl start virt-guest-shutdown.target`.",
+)
+def test_scopes(hypervisor: Node) -> None:
+    """At a shutdown Pacemaker stops before systemd ends the VMs."""
+    scopes, state, order = hypervisor.each([_SCOPES, f"systemctl is-active {_SCOPES_TARGET}", _ORDER])
+    ordered = state.stdout.strip() == "active" and _SCOPES_TARGET in earlier(order.stdout)
+    running = [line.split()[0] for line in scopes.stdout.splitlines()]
+    assert ordered or not running, f"{listed(running)}: not ended after Pacemaker, for that goes by {_SCOPES_TARGET}"
+
+
+@explained(
+    why="When the machine shuts down, it shuts down all VMs by itself, while Pacemaker moves or stops them and takes them for failed.",
+    remedy="On {host}: `systemctl edit pacemaker`, and write the two lines [Unit] and After=libvirt-guests.service. To stop that service "
+    "instead would shut down the VMs.",
+)
+def test_guests(hypervisor: Node) -> None:
+    """libvirt-guests.service leaves the VMs to Pacemaker."""
+    state, order = hypervisor.each([f"systemctl is-active {_GUESTS}", _ORDER])
+    assert state.stdout.strip() != "active" or _GUESTS in earlier(order.stdout), (
+        "it is active, and pacemaker.service is not ordered after it"
+    )
 
 
 @explained(

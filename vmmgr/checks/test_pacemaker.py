@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from vmmgr.checks import explained
-from vmmgr.checks.reading import CRM_MON, complaint, crm_mon, listed, outputs, unlike, unlike_others
+from vmmgr.checks.reading import CRM_MON, assert_alike, complaint, crm_mon, listed, outputs, unlike
 
 if TYPE_CHECKING:
     from vmmgr.checks.answers import Node, Nodes
@@ -156,8 +156,7 @@ def test_stickiness(cluster: Node) -> None:
 )
 def test_authkey(host: Node, hosts: Nodes) -> None:
     """The key of guest nodes is the same on all machines, or there is none anywhere."""
-    difference = unlike_others(host, hosts, _GUEST_KEY)
-    assert not difference, difference
+    assert_alike(host, hosts, _GUEST_KEY)
 
 
 @explained(

@@ -81,8 +81,8 @@ class Check(SiteLister):
         from vmmgr.checks.running import Selection, run_checks
         from vmmgr.session import choose_site, reach
 
-        if parsed_args.junit and not os.access(parsed_args.junit.absolute().parent, os.W_OK):
-            raise UsageError(f"{parsed_args.junit} cannot be written: its folder is not there, or may not be written to.")
+        if parsed_args.junit:
+            check_writable(parsed_args.junit)
         selection = Selection(parsed_args.host, parsed_args.expression, parsed_args.ignore, parsed_args.junit)
         site = choose_site(**self.chosen())
         began = time.monotonic()
@@ -93,6 +93,18 @@ class Check(SiteLister):
             told = ", ".join(f"{counts[result]} {result}" for result in RESULTS if counts[result])
             print(f"{told} in {time.monotonic() - began:.1f} s.", file=sys.stderr)
         return findings
+
+
+def check_writable(file: Path) -> None:
+    """Refuse a file that could not be written in the end.
+
+    Raises:
+        UsageError: It says why.
+    """
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder; name a file in it.")
+    if not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
+        raise UsageError(f"{file} cannot be written: it or its folder is not there, or may not be written to.")
 
 
 def row(finding: Finding) -> tuple[str, str, str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.app import filled
@@ -34,6 +35,8 @@ class List(SiteLister):
         states = self.operate(lambda context: list_vms(context, parsed_args.name))
         names = [state.name for state in states]
         (self.names().add if parsed_args.name else self.names().keep)("vms", names)
+        if not states and self.app_args.verbose_level and sys.stderr.isatty():  # a person would see nothing at all
+            print("There is no such VM." if parsed_args.name else "There are no VMs.", file=sys.stderr)
         return COLUMNS, [row(state) for state in states]
 
 

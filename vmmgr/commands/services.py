@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from vmmgr.app import filled
@@ -13,8 +14,10 @@ from vmmgr.text import one_line
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from vmmgr.model import ServiceState
+    from vmmgr.operations.steps import Steps
 
 COLUMNS = ("VM", "Service", "Kind", "Status", "Failures", "Reason")
 
@@ -129,48 +132,50 @@ class RemoveService(ServiceCommand):
         self.say(f"Service {options.service} of VM {options.name} is removed.")
 
 
-class StartService(ServiceCommand):
+class WaitingCommand(ServiceCommand):
+    """A command that has a service run or not, and waits for it."""
+
+    @property
+    @abstractmethod
+    def operation(self) -> Callable[..., Steps[ServiceState]]:
+        """What does it."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the options."""
+        parser = super().get_parser(prog_name)
+        add_waiting(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Do it and say how the service is doing."""
+        options, change = parsed_args, self.operation
+        self.report(
+            self.operate(
+                lambda context: change(context, options.name, options.service, wait=options.wait, timeout=options.timeout)
+            )
+        )
+
+
+class StartService(WaitingCommand):
     """Start a service in a VM and wait until it runs; one that was given up is tried again."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the options."""
-        parser = super().get_parser(prog_name)
-        add_waiting(parser)
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Start it and say so."""
+    @property
+    def operation(self) -> Callable[..., Steps[ServiceState]]:
+        """What does it."""
         from vmmgr.operations.servicerunning import start_service
 
-        options = parsed_args
-        self.report(
-            self.operate(
-                lambda context: start_service(
-                    context, options.name, options.service, wait=options.wait, timeout=options.timeout
-                )
-            )
-        )
+        return start_service
 
 
-class StopService(ServiceCommand):
+class StopService(WaitingCommand):
     """Stop a service in a VM and wait until it has stopped; the VM goes on."""
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the options."""
-        parser = super().get_parser(prog_name)
-        add_waiting(parser)
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Stop it and say so."""
+    @property
+    def operation(self) -> Callable[..., Steps[ServiceState]]:
+        """What does it."""
         from vmmgr.operations.servicerunning import stop_service
 
-        options = parsed_args
-        self.report(
-            self.operate(
-                lambda context: stop_service(context, options.name, options.service, wait=options.wait, timeout=options.timeout)
-            )
-        )
+        return stop_service
 
 
 def _agent(options: argparse.Namespace) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -37,6 +37,7 @@ class Context:
     clock: Callable[[], float] = field(default=time.monotonic)
     approach: Callable[[], None] = field(default=lambda: None)
     generated: dict[str, str] = field(default_factory=dict)
+    _made: dict[tuple[str, str], Driver] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def renderer(self) -> Renderer:
@@ -112,6 +113,8 @@ class Context:
     def _make(self, kind: str, name: str) -> Driver:
         from vmmgr.plugins import load_class, usable_driver
 
-        make = load_class(usable_driver(kind, name))
-        make.check_templates(self.renderer)
-        return make(self.renderer)
+        if (kind, name) not in self._made:
+            make = load_class(usable_driver(kind, name))
+            make.check_templates(self.renderer)
+            self._made[kind, name] = make(self.renderer)
+        return self._made[kind, name]

@@ -137,21 +137,25 @@ def _configure(context: Context, found: Findings) -> Steps[None]:
     if steps:
         yield Change(found.host, tuple(steps))
         opened = f"; {', '.join(found.guest.closed)} lets {port}/tcp through" if found.guest.closed else ""
-        yield Say(f"The guest has the key, and pacemaker_remote runs{opened}.")
+        yield Say(f"The guest has the key, and pacemaker_remote is started{opened}.")
 
 
 def _await_port(context: Context, found: Findings) -> Steps[None]:
     """Wait until every hypervisor that is on can connect to the remote daemon.
 
     Raises:
-        VmMgrError: One cannot.
+        VmMgrError: One cannot, or the daemon has ended.
     """
     node, began = found.node, context.clock()
     while True:
-        found_ways = set((yield from ways(context, found.view, node)).values())
-        if found_ways == {Reach.OPEN}:
+        found_ways = yield from ways(context, found.view, node)
+        problems = way_problems(found_ways, node)
+        if not problems:
             return
-        if context.clock() - began > (_LISTENING if found_ways <= {Reach.OPEN, Reach.CLOSED} else _OPENING):
-            raise VmMgrError("\n".join((yield from way_problems(context, found.view, node))))
+        if context.clock() - began > (_LISTENING if {*found_ways.values()} <= {Reach.OPEN, Reach.CLOSED} else _OPENING):
+            raise VmMgrError("\n".join(problems))
         if not (yield Pause(_INTERVAL)):
             return
+        if Reach.CLOSED in found_ways.values() and (why := (yield from read(found.host, found.driver.daemon()))):
+            more = "`journalctl -u pacemaker_remote` there tells more"
+            raise VmMgrError(f"pacemaker_remote does not run in {found.host}: {why.rstrip('.')}. {more}.")

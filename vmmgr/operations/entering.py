@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from vmmgr.errors import RefusedError, VmMgrError
+from vmmgr.errors import ChangedHostKeyError, ConnectError, RefusedError, VmMgrError
 from vmmgr.operations.definition import REMOTE_KEYS
-from vmmgr.operations.steps import Join, read
+from vmmgr.operations.steps import Join, Say, read
 
 if TYPE_CHECKING:
     from vmmgr.drivers.libvirt.addresses import Address
@@ -47,12 +48,12 @@ def _candidates(found: tuple[Address, ...]) -> list[str]:
 
 
 def enter(context: Context, vm: str, host: str, address: str, user: str | None) -> Steps[str]:
-    """Connect to a guest by SSH, directly or passed on by its hypervisor; return its name as a host.
+    """Connect to a guest by SSH, directly or passed on by its hypervisor, or else by its own agent; return its name as a host.
 
     The keys are those for the site's machines, and what the workstation's ssh_config says; its host key is checked as theirs.
 
     Raises:
-        ConnectError: There is no way.
+        ConnectError: There is no way; the message has the reason for each.
     """
     from vmmgr.remote import Way
     from vmmgr.site.model import Machine
@@ -61,4 +62,27 @@ def enter(context: Context, vm: str, host: str, address: str, user: str | None) 
     direct = Machine(f"guest {vm}", address, user=user, key_files=keys)
     relayed = Machine(f"guest {vm} through {host}", address, user=user, key_files=keys)
     relay = context.hypervisor.relay(address, 22)
-    return (yield Join((Way(direct), Way(relayed, host, relay.argv))))  # type: ignore[no-any-return]
+    try:
+        return (yield Join((Way(direct), Way(relayed, host, relay.argv))))  # type: ignore[no-any-return]
+    except ConnectError as error:
+        return (yield from _enter_by_agent(context, vm, host, address, error))
+
+
+def _enter_by_agent(context: Context, vm: str, host: str, address: str, failure: ConnectError) -> Steps[str]:
+    """Enter a guest by its own agent after ``failure`` of SSH, and tell of that.
+
+    A host key that has changed is a reason to warn, not to stop: whoever may be between the workstation and the guest's sshd is not
+    between the hypervisor and the machine that it runs, and that is the one that is to be entered.
+    """
+    from vmmgr.remote import AgentCommands, Way
+    from vmmgr.site.model import Machine
+
+    commands = AgentCommands(partial(context.hypervisor.agent_run, vm), partial(context.hypervisor.agent_write, vm))
+    guest = Machine(f"guest {vm} by its agent on {host}", address)
+    try:
+        entered = yield Join((Way(guest, host, agent=commands),))
+    except ConnectError as error:
+        raise type(failure)(f"{failure}\n{error}") from error
+    warning = isinstance(failure, ChangedHostKeyError)
+    yield Say(f"SSH does not lead into the guest, so its agent on {host} runs the commands. {failure}", warning=warning)
+    return entered  # type: ignore[no-any-return]

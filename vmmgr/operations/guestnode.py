@@ -12,7 +12,7 @@ from vmmgr.model import Status, check_known_name
 from vmmgr.operations.lease import refuse_unless_free
 from vmmgr.operations.nodesettings import look, node_name_problems, settle
 from vmmgr.operations.observation import look_again
-from vmmgr.operations.reaching import way_problems
+from vmmgr.operations.reaching import way_problems, ways
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.status import is_connected, service_name, services_in, state_of
 from vmmgr.operations.steps import Pause, Role, Say, Step, change
@@ -39,6 +39,8 @@ _ADVICE = (
 # It becomes the id of a resource as well: that of the connection.
 _NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?")
+# Of IPv6, Python takes anything behind a "%"; what stands there is the name of an interface.
+_ZONE = re.compile(r"[^%]+(%[A-Za-z0-9_.-]+)?")
 # Seconds for Pacemaker to try the connection a second time, on top of what one may take.
 _SLACK = 30.0
 # Seconds for the cluster to take leave of a guest node, and between two looks.
@@ -60,13 +62,23 @@ def check_guest_node(node: GuestNode) -> GuestNode:
             f"{node.name!r} cannot be the name of a guest node: it takes 1 to 63 letters, digits, '-', '_' and '.', and begins with "
             "a letter or '_'."
         )
-    if not _is_address(node.address):
-        raise UsageError(f"{node.address!r} is neither an IP address nor a host name, at which the guest could be reached.")
+    check_address(node.address)
     if node.port is not None and not 0 < node.port < 1 << 16:
         raise UsageError(f"{node.port} is no TCP port; those are 1 to 65535, and Pacemaker's own is {PORT}.")
     if node.connect_timeout == 0:
         raise UsageError("A connection to a guest node takes a second at least; Pacemaker's own limit is 60.")
     return node
+
+
+def check_address(text: str) -> str:
+    """Return the address of a guest, which the workstation and every hypervisor are to connect to.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not _is_address(text):
+        raise UsageError(f"{text!r} is neither an IP address nor a host name, at which the guest could be reached.")
+    return text
 
 
 def add_guest_node(
@@ -92,7 +104,7 @@ def add_guest_node(
 
     Raises:
         RefusedError: The name is taken, the VM is another guest node already, or a hypervisor cannot reach it.
-        NotOnlineError: Its guest lets nobody in; it is no guest node then.
+        NotOnlineError: Its guest lets nobody in; it is no guest node then, unless it was one before.
         TimeUpError: It is not online in time; the message says why.
     """
     check_known_name(name)
@@ -103,7 +115,7 @@ def add_guest_node(
         problems = guest_node_problems(now, node)
         if not now.node and lease is None and state_of(now.view, name).status is Status.STARTED:
             # Pacemaker would restart the VM for it
-            problems += yield from way_problems(context, now.view, node)
+            problems += way_problems((yield from ways(context, now.view, node)), node)
         refuse_if(problems)
         if now.node:
             yield Say(f"VM {name} is guest node {now.node} already.")
@@ -120,6 +132,8 @@ def add_guest_node(
     try:
         yield from wait_online(context, (yield from look_again(context, now.view)), name, node, timeout)
     except NotOnlineError:
+        if now.node:  # what was there before is not this operation's to take away
+            raise
         # or Pacemaker restarts the VM for it on every hypervisor, and then gives it up
         yield Say(f"VM {name} is made a mere VM again.")
         yield from with_fresh_view(lambda: _back(context, name, lease))
@@ -241,4 +255,4 @@ def _is_address(text: str) -> bool:
         ipaddress.ip_address(text)
     except ValueError:
         return _HOST_NAME.fullmatch(text) is not None and not re.fullmatch(r"[0-9.]+", text)
-    return True
+    return _ZONE.fullmatch(text) is not None

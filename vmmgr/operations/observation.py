@@ -144,7 +144,8 @@ def look_again(context: Context, view: View, *, pause: float | None = None) -> S
     With ``pause``, after that many seconds and not before there is something new, unless that takes seconds.
     """
     reader = context.reader
-    news = () if pause is None else (reader.news(view.cib, pause),)
+    # where it fails, or is ended on a busy node, what is read after it tells all the same
+    news = () if pause is None else (replace(reader.news(view.cib, pause), parse=lambda _result: None),)
     *_, cib, simulation = yield Read(
         Role.CONTROL, (*news, _named("Pacemaker", reader.cib()), _named("Pacemaker", reader.simulation()))
     )
@@ -194,7 +195,7 @@ def _named(service: str, command: Command[object]) -> Command[object]:
             everywhere = service == "Ceph" and result.timed_out
             raise NotAnsweringError(f"{service} does not answer on {result.host}. {error}", everywhere=everywhere) from error
 
-    return Command(command.argv, parse, command.stdin, command.changes, command.timeout)
+    return replace(command, parse=parse)
 
 
 def if_there(command: Command[dict[str, str]]) -> Command[dict[str, str]]:

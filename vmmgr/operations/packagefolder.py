@@ -37,7 +37,7 @@ class PackageFolder:
     def stream(self, advance: Callable[[int], None]) -> Iterator[bytes]:
         """Yield the files as a tar archive; ``advance`` is told the bytes of the files that are done."""
         buffer, done = _Buffer(), 0
-        with tarfile.open(fileobj=cast("IO[bytes]", buffer), mode="w|", format=tarfile.GNU_FORMAT) as archive:
+        with tarfile.open(fileobj=cast("IO[bytes]", buffer), mode="w|", format=tarfile.GNU_FORMAT, dereference=True) as archive:
             for path in self.files:
                 archive.add(path, arcname=path.name, recursive=False, filter=_anonymous)
                 done += path.stat().st_size

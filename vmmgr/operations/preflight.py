@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vmmgr.drivers.guest import survey
 from vmmgr.drivers.libvirt.addresses import Reach
 from vmmgr.drivers.pacemaker.authkey import FILE
-from vmmgr.drivers.pacemaker.guestnode import PORT, GuestNode
+from vmmgr.drivers.pacemaker.guestnode import PORT, GuestNode, port_of
 from vmmgr.errors import ConnectError, RefusedError, VmMgrError
 from vmmgr.model import Status
 from vmmgr.operations.entering import enter, find_address
@@ -62,6 +62,14 @@ class DeployRequest:
     port: int | None = None
     connect_timeout: int | None = None
     packages: PackageFolder | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no guest node can have.
+
+        Raises:
+            UsageError: One sentence on the first thing found.
+        """
+        check_guest_node(GuestNode(self.node or "guest", self.address or "guest", self.port, self.connect_timeout))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +164,17 @@ def _at_the_guest(context: Context, wanted: _Wanted, problems: list[str]) -> Ste
     chosen = context.guest(driver)
     packages = yield from read(host, chosen.packages())
     problems += _guest_problems(request, guest, chosen, packages)
-    if keys.own and keys.own != key.sha256 and not guest.installed_here:
+    # one that deploy installed has the key that came with the package, where deploy did not come to its end
+    foreign = bool(keys.own) and keys.own != key.sha256 and not guest.installed_here
+    if foreign and guest.connected:
         problems.append(
-            f"VM {request.vm} has another key than the cluster's nodes in {FILE}: it may belong to another cluster. "
-            "If it does not, remove that file in the guest."
+            f"VM {request.vm} has another key than the cluster's nodes in {FILE}, and another cluster may be connected to it. "
+            "Take it out of that one first, or stop pacemaker_remote in the guest."
         )
     refuse_if(problems)
+    if foreign:
+        words = "which no cluster uses now; it is replaced by that of the nodes"
+        yield Say(f"VM {request.vm} has another key in {FILE}, {words}.", warning=True)
     is_node = now.node == node.name and is_connected(now.view, node.name)
     found = Findings(now.view, node, host, key, chosen, guest, packages, keys, is_node)
     yield from _compare_versions(now.view, found.version(request))
@@ -213,12 +226,12 @@ def hypervisor_of(view: View, name: str) -> str:
 
 def _node(request: DeployRequest, there: Mapping[str, str], address: str) -> GuestNode:
     """Return the VM as a node: as asked for, else as it is, else as Pacemaker has it by default."""
-    port, timeout = there.get("remote-port", ""), there.get("remote-connect-timeout", "").removesuffix("s")
+    timeout = there.get("remote-connect-timeout", "").removesuffix("s")
     return check_guest_node(
         GuestNode(
             request.node or there.get("remote-node") or f"{request.vm}-guest",
             address,
-            request.port or (int(port) if port.isdecimal() else None),
+            request.port or port_of(there),
             request.connect_timeout or (int(timeout) if timeout.isdecimal() else None),
         )
     )

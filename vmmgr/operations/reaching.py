@@ -11,6 +11,8 @@ from vmmgr.operations.steps import ReadEach
 from vmmgr.operations.survey import is_on
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmmgr.drivers.pacemaker.guestnode import GuestNode
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
@@ -25,9 +27,8 @@ def ways(context: Context, view: View, node: GuestNode) -> Steps[dict[str, Reach
     return {host: answer if isinstance(answer, VmMgrError) else answer[0] for host, answer in answers.items()}
 
 
-def way_problems(context: Context, view: View, node: GuestNode) -> Steps[list[str]]:
-    """Return why a hypervisor that is on gets no connection; empty if all of them do."""
-    found = yield from ways(context, view, node)
+def way_problems(found: Mapping[str, Reach | VmMgrError], node: GuestNode) -> list[str]:
+    """Return why a hypervisor gets no connection, by what became of those; empty if all of them do."""
     problems = [str(way) for way in found.values() if isinstance(way, VmMgrError)]
     return problems + blocked_problems([host for host, way in found.items() if way in {Reach.CLOSED, Reach.BLOCKED}], node)
 

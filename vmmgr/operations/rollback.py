@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING
 
 from vmmgr.disks import Consistency, check_known_snapshot
 from vmmgr.errors import VmMgrError
 from vmmgr.model import Status, VmState, check_known_name
+from vmmgr.operations.definition import REMOTE_KEYS
 from vmmgr.operations.lease import holding
 from vmmgr.operations.observation import observe
 from vmmgr.operations.records import document_of, record_of
@@ -30,8 +32,10 @@ from vmmgr.operations.waiting import VmFailedError, wait_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vmmgr.disks import Disks
     from vmmgr.operations.context import Context
     from vmmgr.operations.observation import View
+    from vmmgr.operations.records import Record
     from vmmgr.operations.steps import Steps
 
 
@@ -53,15 +57,15 @@ def rollback(
         exists(view, name)
         disks = view.more[0]
         refuse_if(disk_problems(disks, as_group=safety and len(disks.disks) > 1))
-        target_of(disks, snapshot)
+        _, record = target_of(disks, snapshot)
+        refuse_if(_guest_node_problems(disks, snapshot, record))
         return True
 
     def notes(view: View) -> Mapping[str, str]:
         resource = view.resource(name) if view.is_defined(name) else None
         stopped = resource is None or resource.target_role.lower() == "stopped"
         role = "" if resource is None or stopped else resource.target_role or "Started"
-        before = f"vm-mgr-before-rollback-{datetime.fromtimestamp(view.now, UTC):%Y%m%d-%H%M%S}" if safety else ""
-        return {"snapshot": snapshot, "safety": before, "role": role}
+        return {"snapshot": snapshot, "safety": _safety_name(view) if safety else "", "role": role}
 
     disks = context.storage.disks(name)
     result = yield from stopped_and_marked(
@@ -87,6 +91,23 @@ def rollback(
     if work.safety:
         yield Say(f"What was there before is in snapshot {work.safety}.")
     return (yield from _in_its_role(work, timeout))
+
+
+def _safety_name(view: View) -> str:
+    """Return a name for the safety snapshot that the VM has not yet: another rollback may have been in the same second."""
+    name = f"vm-mgr-before-rollback-{datetime.fromtimestamp(view.now, UTC):%Y%m%d-%H%M%S}"
+    taken = {item.name for item in view.more[0].snapshots()}
+    return next(free for number in count(1) if (free := name if number == 1 else f"{name}-{number}") not in taken)
+
+
+def _guest_node_problems(disks: Disks, snapshot: str, record: Record | None) -> list[str]:
+    """Return why the guest of a snapshot cannot be the guest node that the VM is, which stays one."""
+    key = REMOTE_KEYS["remote-node"]
+    if record is None or key in record.metadata or key not in disks.metadata:
+        return []
+    words = f"VM {disks.vm} was no guest node yet when snapshot {snapshot} was taken: Pacemaker would not get into its guest"
+    way_out = f"`vm-mgr remove_pacemaker_remote -n {disks.vm}` first, and `vm-mgr deploy` afterwards"
+    return [f"{words}, and restart the VM again and again for that. {way_out}."]
 
 
 def _roll_back(work: Restoration) -> Steps[Restoration]:

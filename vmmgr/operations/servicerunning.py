@@ -47,12 +47,14 @@ def _set_role(
     def attempt() -> Steps[View]:
         view, state, cluster = yield from _look(context, vm, name)
         resource = _managed(view, state)
-        if state.status is wanted and (resource is None or resource.target_role.lower() in {"", wanted.lower()}):
+        role = (resource and resource.target_role) or Status.STARTED
+        # one whose VM does not run is Stopped, and starts with it unless it is told to stop
+        if state.status is wanted and role.lower() == wanted.lower():
             yield Say(f"Service {state.name} of VM {vm} is {wanted} already.")
             return view
-        role = Step(cluster.set_meta(state.resource, "target-role", wanted))
+        settle = Step(cluster.set_meta(state.resource, "target-role", wanted))
         forget = forgetting(cluster, view, state.resource) if state.status is Status.FAILED else []
-        steps = [*forget, role] if wanted is Status.STARTED else [role, *forget]
+        steps = [*forget, settle] if wanted is Status.STARTED else [settle, *forget]
         yield from change(Role.CONTROL, Step(cluster.assert_unchanged(view.cib)), *steps)
         return view
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmmgr.drivers.guest import survey
-from vmmgr.drivers.pacemaker.guestnode import PORT
+from vmmgr.drivers.pacemaker.guestnode import PORT, port_of
 from vmmgr.errors import RefusedError, VmMgrError
 from vmmgr.model import check_known_name
 from vmmgr.operations.entering import enter, find_address
-from vmmgr.operations.guestnode import UNDEPLOY, remove_guest_node, service_problems
+from vmmgr.operations.guestnode import UNDEPLOY, check_address, remove_guest_node, service_problems
 from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
 from vmmgr.operations.nodesettings import look
 from vmmgr.operations.preflight import hypervisor_of
@@ -90,8 +90,8 @@ def _look(context: Context, name: str, address: str | None, user: str | None) ->
     exists(view, name)
     refuse_if(service_problems(now))
     host = hypervisor_of(view, name)
-    address = address or (yield from find_address(context, now, host))
-    port = int(now.attributes.get("remote-port") or PORT)
+    address = check_address(address or (yield from find_address(context, now, host)))
+    port = port_of(now.attributes) or PORT
     entered = yield from enter(context, name, host, address, user)
     inside = survey(context.renderer, port, tuple(context.guest_programs.values()))
     guest, keys = yield Read(entered, (inside, context.authkey.inspect()))

@@ -5,6 +5,6 @@ from __future__ import annotations
 from vmmgr.remote.batch import Line, Result
 from vmmgr.remote.host import BatchLostError
 from vmmgr.remote.pool import Remote
-from vmmgr.remote.target import Settings, Target, Way
+from vmmgr.remote.target import AgentCommands, Settings, Target, Way
 
-__all__ = ["BatchLostError", "Line", "Remote", "Result", "Settings", "Target", "Way"]
+__all__ = ["AgentCommands", "BatchLostError", "Line", "Remote", "Result", "Settings", "Target", "Way"]

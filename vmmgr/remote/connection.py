@@ -13,18 +13,22 @@ from typing import TYPE_CHECKING, Any
 import fabric
 from paramiko import MissingHostKeyPolicy, SSHClient, SSHException, Transport
 
-from vmmgr.errors import ConfigurationError, VmMgrError
+from vmmgr.errors import ConfigurationError, UnreachableError, VmMgrError
 from vmmgr.remote import ssh_config
 from vmmgr.remote.auth import Keys
+from vmmgr.remote.background import in_background
+from vmmgr.remote.channel import execute
 from vmmgr.remote.failures import check_host_key, explain
 from vmmgr.remote.known_hosts import KnownHosts, names_of
 from vmmgr.remote.proxy import Proxy
 from vmmgr.remote.target import Hop, Settings, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from paramiko import Channel, PKey
+
+    from vmmgr.remote.channel import Output
 
 _KEEPALIVE = 15
 _DEAD_AFTER = 45
@@ -215,6 +219,19 @@ class Connection(fabric.Connection):  # type: ignore[misc]
                 if not self.is_connected or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+
+    def execute(self, command: str, stdin: Iterable[bytes | memoryview], *, limit: float) -> Output:
+        """Run one command in a channel of its own; see ``vmmgr.remote.channel.execute``.
+
+        Raises:
+            UnreachableError: nothing was run.
+        """
+        try:
+            channel = in_background(self.open_channel).result()  # see execute()
+            return execute(channel, command, stdin, limit=limit)
+        except (SSHException, EOFError) as error:
+            msg = f"{self.where} takes no further command: {error or 'the connection broke'}. Try again."
+            raise UnreachableError(msg) from error
 
     def accept(self, key: PKey) -> None:
         """Check the key that the host has shown."""

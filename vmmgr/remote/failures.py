@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from paramiko import AuthenticationException, ChannelException, SSHException
 from paramiko.ssh_exception import IncompatiblePeer
 
-from vmmgr.errors import AuthenticationError, ConnectError, HostKeyError, UnreachableError
+from vmmgr.errors import AuthenticationError, ChangedHostKeyError, ConnectError, HostKeyError, UnreachableError
 from vmmgr.remote.auth import Keys, listed
 from vmmgr.remote.known_hosts import KnownHosts, fingerprint
 
@@ -67,7 +67,7 @@ def _login_refused(connection: Connection, keys: Keys) -> AuthenticationError:
     if not keys.unusable:
         parts.append(
             f"Check the user, or put your public key there with `ssh-copy-id {_ssh_words(connection)}`; "
-            "a key can be named in the inventory (ansible_ssh_private_key_file) or in ~/.ssh/config."
+            "a key can be named in $VMMGR_KEY, the site's configuration (key), the inventory (ansible_ssh_private_key_file) or ~/.ssh/config."
         )
     return AuthenticationError(" ".join(parts))
 
@@ -101,7 +101,7 @@ def check_host_key(connection: Connection, known: KnownHosts, names: Sequence[st
             f"If it is the same, connect once with `ssh {_ssh_words(connection)}`, or "
             f"`ssh-keyscan -p {connection.port} {shlex.quote(connection.host)} >> ~/.ssh/known_hosts`."
         )
-    raise HostKeyError(msg)
+    raise (ChangedHostKeyError if verdict.revoked or verdict.others else HostKeyError)(msg)
 
 
 def _short(kind: str) -> str:

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vmmgr.errors import ConnectionLostError, SudoError, UnreachableError
-from vmmgr.remote.background import in_background
+from vmmgr.remote.agent import SHELL, Agent
 from vmmgr.remote.batch import ENVIRONMENT, KILL_AFTER, Decoded, Line, Result, check_words, decode, encode, seconds
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Host:
         settings: Settings,
         sudo_password: str | None,
         relay: Callable[[], Channel] | None = None,
+        agent: Agent | None = None,
     ) -> None:
         self.name = target.name
         self.execs = 0
@@ -66,10 +67,10 @@ class Host:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._slots = threading.BoundedSemaphore(_SESSIONS)
-        self._connection: Connection | None = None
+        self._connection: Connection | Agent | None = agent
         self._shell: str | None = None
 
-    def connect(self) -> Connection:
+    def connect(self) -> Connection | Agent:
         """Return the open connection, opening it first if need be.
 
         Raises:
@@ -181,6 +182,7 @@ class Host:
             ConnectError: nothing was run.
         """
         connection = self.connect()
+        assert not isinstance(connection, Agent)
         channel = connection.open_channel()
         channel.exec_command(shlex.join(argv))
         return channel
@@ -193,32 +195,25 @@ class Host:
                 self._shell = self._find_shell(connection)
             if self._shell == _SUDO_ASKING:
                 stdin = _after(f"{self._password}\n".encode(), stdin)
-            return self._channel(connection, self._shell + arguments, stdin, limit)
+            return self._run_in(connection, self._shell + arguments, stdin, limit)
 
-    def _channel(self, connection: Connection, command: str, stdin: Iterable[bytes | memoryview], limit: float) -> Output:
-        from paramiko import SSHException
+    def _run_in(
+        self, connection: Connection | Agent, command: str, stdin: Iterable[bytes | memoryview], limit: float
+    ) -> Output:
+        self.execs += 1
+        return connection.execute(command, stdin, limit=limit)
 
-        from vmmgr.remote.channel import execute
-
-        try:
-            channel = in_background(connection.open_channel).result()  # see execute()
-            self.execs += 1
-            return execute(channel, command, stdin, limit=limit)
-        except (SSHException, EOFError) as error:
-            msg = f"{connection.where} takes no further command: {error or 'the connection broke'}. Try again."
-            raise UnreachableError(msg) from error
-
-    def _find_shell(self, connection: Connection) -> str:
+    def _find_shell(self, connection: Connection | Agent) -> str:
         """Find the command that gives a root shell; with a password, find out whether sudo wants it and takes it.
 
         Raises:
             SudoError: sudo does not take the password.
         """
         if connection.is_root:
-            return "/bin/sh"
+            return SHELL
         if self._password is None:
             return _SUDO
-        output = self._channel(connection, _SUDO_PROBE, [f"{self._password}\n".encode()], _MARGIN)
+        output = self._run_in(connection, _SUDO_PROBE, [f"{self._password}\n".encode()], _MARGIN)
         if output.exit_status != 0:
             raise self._no_shell(output)
         return _SUDO if output.stdout.strip().endswith(b"free") else _SUDO_ASKING

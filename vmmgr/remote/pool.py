@@ -9,7 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vmmgr.errors import ConnectError, UnreachableError, VmMgrError
+from vmmgr.errors import ChangedHostKeyError, ConnectError, UnreachableError, VmMgrError
+from vmmgr.remote.agent import Agent
 from vmmgr.remote.background import in_background
 from vmmgr.remote.host import Host
 from vmmgr.remote.target import Settings, Target
@@ -106,8 +107,9 @@ class Remote:
             ConnectError: none works.
         """
         for way in ways:
+            agent = Agent(way.target.name, self._hosts[way.through], way.agent) if way.agent else None
             relay = partial(self._hosts[way.through].open_relay, way.argv) if way.through else None
-            self._hosts[way.target.name] = Host(way.target, self._settings, None, relay)
+            self._hosts[way.target.name] = Host(way.target, self._settings, None, relay, agent)
         return self.connect_first([way.target for way in ways])
 
     def run(self, host: str, lines: Sequence[Line], *, stop_on_failure: bool = False, together: bool = False) -> list[Result]:
@@ -158,9 +160,10 @@ def _answer(future: Future[list[Result]]) -> list[Result] | VmMgrError:
 
 
 def _none_reached(failures: Mapping[str, ConnectError]) -> ConnectError:
-    """Make one error of several: of their own class if they have it in common."""
+    """Make one error of several: of their own class if they have it in common; that somebody may be in between is not lost."""
     if not failures:
         return UnreachableError("There is no machine to connect to. Check the groups of the inventory.")
     classes = {type(error) for error in failures.values()}
-    kind = classes.pop() if len(classes) == 1 else UnreachableError
+    common = classes.pop() if len(classes) == 1 else UnreachableError
+    kind = ChangedHostKeyError if ChangedHostKeyError in classes else common
     return kind("\n".join(str(error) for error in failures.values()))

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vmmgr.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmmgr.command import Command
+    from vmmgr.remote.channel import Output
 
 
 class Target(Protocol):
@@ -78,18 +84,33 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentCommands:
+    """What the hypervisor of a guest is given for the guest's own agent.
+
+    Attributes:
+        run: makes the command that runs a shell program in the guest.
+        write: makes the command that writes its input into a file of the guest.
+    """
+
+    run: Callable[[bytes], Command[Output]]
+    write: Callable[[str], Command[None]]
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
     """A way to a machine that is none of the site.
 
     Attributes:
         target: the machine, with a name that tells this way from any other.
-        through: the machine of the site that passes the connection on; empty for a direct one.
-        argv: the command that does so there.
+        through: the machine of the site that passes on what is sent; empty for a direct connection.
+        argv: the command that does so there for a connection by SSH.
+        agent: the commands that do so for a guest's agent; None for a connection by SSH.
     """
 
     target: Target
     through: str = ""
     argv: tuple[str, ...] = ()
+    agent: AgentCommands | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ HEALTH, POOLS, MONITORS = (
 )
 CAPS = "ceph --connect-timeout 5 auth get client"
 SECRETS = "virsh --connect qemu:///system secret-list"
+SUDO = 'test -z "$SUDO_USER"'
 OTHER_HASH = "0" * 64 + "  -\n"
 NODE = '<node name="hv2" id="2" online="true" standby="false" standby_onfail="false" maintenance="false"'
 
@@ -49,7 +50,8 @@ FAULTS: list[tuple[str, str, Callable[[RecordedRemote], None], str]] = [
     ("hosts-clock", "hv2", says("hv2", "date", "1000.5\n"), r"at least \d+ s away from the other machines"),
     ("hosts-space", "obs1", says("obs1", "df", "Use% IUse% Avail Mounted on\n 95%   3% 1048576 /var/log\n"), "^/var/log is 95% full$"),
     ("hosts-space", "hv1", says("hv1", "df", "Use% IUse% Avail Mounted on\n 5%   99% 99999999999 /a b\n  -    - 0 /run\n"), "^/a b has 99% of its inodes in use$"),
-    ("hosts-sudo", "obs1", says("obs1", "test -z", "User ansible may run:\n    (root) NOPASSWD: ALL\n"), r"other rights than on hv1, hv2: \(root\) NOPASSWD: ALL"),
+    ("hosts-sudo", "obs1", edited("obs1", SUDO, "NOPASSWD: /bin/sh, /usr/bin/rsync", "NOPASSWD: ALL"), r"^other rights than on hv1, hv2: .*NOPASSWD: ALL$"),
+    ("hosts-hardening", "hv2", edited("all", SUDO, "use_pty, noexec, requiretty, use_pty", "requiretty, !use_pty"), "^sudo is without noexec, use_pty$"),
     ("corosync-members", "obs1", edited("obs1", CMAP, "runtime.members.3.status (str) = joined", "runtime.members.3.status (str) = left"), "^obs1 has only hv1, hv2 as members$"),
     ("corosync-quorum", "cluster", says("obs1", "corosync-quorumtool", "Quorate:          No\n", 2), "no quorum"),
     ("corosync-odd", "cluster", edited("obs1", CMAP, "nodelist.node.0.name", "nodelist.node.3.name (str) = hv4\nnodelist.node.3.nodeid (u32) = 4\nnodelist.node.0.name"), "^4 machines: hv4, hv1, hv2, obs1$"),
@@ -88,6 +90,8 @@ FAULTS: list[tuple[str, str, Callable[[RecordedRemote], None], str]] = [
     ("libvirt-secret", "hv2", says("hv2", SECRETS, " UUID  Usage\n-----\n"), "there is none"),
     ("libvirt-key", "hv2", lambda remote: remote.changed.update({("hv2", f"{SECRETS} |"): Said("client.libvirt secret 00  -\n")}), "client.libvirt secret holds another key"),
     ("libvirt-ordering", "hv2", says("hv2", "systemctl show pacemaker.service resource", "After=corosync.service\n\nAfter=\n"), "not ordered after libvirtd"),
+    ("libvirt-scopes", "hv2", says("hv2", "systemctl list-units", "machine-qemu\\x2d1\\x2dchecked.scope loaded active running VM\n"), r"machine-qemu\\x2d1\\x2dchecked.scope: not ended after Pacemaker"),
+    ("libvirt-guests", "hv2", says("hv2", "systemctl is-active libvirt-guests", "active\n"), "not ordered after it"),
     ("libvirt-cpu", "hv2", edited("hv2", "virsh --connect qemu:///system capabilities", "<vendor>AMD</vendor>", "<vendor>Intel</vendor>"), "^x86_64 Intel kvm64 with .* but x86_64 AMD kvm64 with"),
     ("vms-agent", "hv2", says("hv2", "cd /usr/lib/ocf", ""), "there is no VirtualDomain"),
     ("vms-agent", "hv2", edited("hv2", "cd /usr/lib/ocf", "0e9d7d1c", "1e9d7d1c"), "another one than on hv1"),
@@ -99,6 +103,7 @@ FAULTS: list[tuple[str, str, Callable[[RecordedRemote], None], str]] = [
 ]  # fmt: skip
 # What cannot but be found with it: two hypervisors that differ are both named, for neither has a majority.
 ALSO = {
+    "hosts-hardening": {("hosts-hardening", "hv1"), ("hosts-hardening", "obs1")},
     "libvirt-cpu": {("libvirt-cpu", "hv1")},
     "vms-agent": {("vms-agent", "hv1")},
     "corosync-odd": {("corosync-inventory", "cluster")},
@@ -130,6 +135,26 @@ def test_fault_is_named(
     assert finding.result == "failed"
     assert finding.remedy
     assert "{host}" not in finding.remedy
+
+
+def test_sudo_that_nobody_hardened_is_in_order(remote: RecordedRemote) -> None:
+    """A login that may do everything, with the settings that Debian has by itself, or that is root, is no finding."""
+    remote.edit("all", SUDO, "use_pty, noexec, requiretty, use_pty, umask=0077, env_reset, !requiretty", "use_pty")
+    assert found(check(remote)) == {}
+    remote.changed["all", SUDO] = Said()
+    assert found(check(remote)) == {}
+
+
+def test_shutdown_in_order(remote: RecordedRemote) -> None:
+    """VMs in scopes, and the service for guests, are no finding where Pacemaker is ordered after both."""
+    remote.changed |= {
+        ("hv2", "systemctl list-units"): Said("machine-qemu-1.scope loaded active running VM\n"),
+        ("hv2", "systemctl is-active"): Said("active\n"),
+        ("hv2", "systemctl show pacemaker.service resource"): Said(
+            "After=libvirt-guests.service resource-agents-deps.target\n\nAfter=virt-guest-shutdown.target libvirtd.service\n"
+        ),
+    }
+    assert found(check(remote)) == {}
 
 
 def test_every_check_is_broken_here(remote: RecordedRemote) -> None:

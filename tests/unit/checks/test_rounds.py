@@ -111,7 +111,7 @@ def test_selection(remote: RecordedRemote) -> None:
     findings = check(remote, hosts=["hv2"], expression="hosts-space or libvirt and not cpu", ignored=["libvirt-key"])
     assert {finding.host for finding in findings} == {"hv2"}
     codes = [finding.check.code for finding in findings]
-    assert codes == ["hosts-space", "libvirt-daemon", "libvirt-secret", "libvirt-ordering"]
+    assert codes == ["hosts-space", "libvirt-daemon", "libvirt-secret", "libvirt-ordering", "libvirt-scopes", "libvirt-guests"]
     assert set(remote.execs) == {"hv1", "hv2"}  # the secret is compared
 
 

@@ -93,6 +93,8 @@ def test_report_that_cannot_be_written(asked: dict[str, Any], capsys: pytest.Cap
     """That is said before anybody is contacted."""
     assert main(["check", "--junit", "/nonexistent/report.xml"]) == 2
     assert "/nonexistent/report.xml cannot be written" in capsys.readouterr().err
+    assert main(["check", "--junit", "/dev"]) == 2
+    assert "/dev is a folder; name a file in it." in capsys.readouterr().err
     assert "options" not in asked
 
 
@@ -125,7 +127,7 @@ def test_report_in_junits_format(tmp_path: Path) -> None:
         Site("s", (Machine("hv1", "192.0.2.1", hypervisor=True),)), Remote(), Selection(expression="hosts", junit=report)
     )  # type: ignore[arg-type]
     cases = {case.get("name"): case for case in ET.parse(report).iter("testcase")}
-    assert set(cases) == {"test_answer[hv1]", "test_clock[hv1]", "test_space[hv1]", "test_sudo[hv1]"}
+    assert set(cases) == {"test_answer[hv1]", "test_clock[hv1]", "test_space[hv1]", "test_sudo[hv1]", "test_hardening[hv1]"}
     failure = cases["test_answer[hv1]"].find("failure")
     assert failure is not None
     assert failure.text is not None

@@ -159,6 +159,22 @@ def test_list_takes_a_pattern(site: Site, shown: Any) -> None:
     assert [args for _name, args, _kwargs in site.calls] == [("context", "vm*"), ("context", None)]
 
 
+def test_list_of_nothing(site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal it is said that there is nothing; a program gets no rows, and no word."""
+    site.answer = []
+    assert main(["list", "-f", "json"]) == 0
+    assert capsys.readouterr() == ("[]\n", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for words, said in (
+        (["list"], "There are no VMs.\n"),
+        (["list", "-n", "x*"], "There is no such VM.\n"),
+        (["-q", "list"], ""),
+    ):
+        assert main([*words, "-f", "json"]) == 0
+        out, err = capsys.readouterr()
+        assert (json.loads(out), err) == ([], said)
+
+
 def test_tables_are_sorted_and_shaped_as_asked(site: Site, shown: Any) -> None:
     """The options that cliff gives to every table do here what they say."""
     site.answer = STATES

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import pytest
 from vmmgr.command import CommandFailedError
 from vmmgr.drivers.apt import Apt
 from vmmgr.drivers.dnf import Dnf
+from vmmgr.drivers.guest import survey
 from vmmgr.drivers.guest.facts import Guest, Packages, parse_guest, parse_packages
 from vmmgr.drivers.libvirt.addresses import Address, Reach, parse_addresses, parse_reach
 from vmmgr.drivers.pacemaker.authkey import Authkey, Keys, hash_of
@@ -46,16 +48,19 @@ arp  vnet0      52:54:00:a5:24:6e    ipv4         10.165.36.110/0
 def test_a_guest_that_was_just_made(answer: Any) -> None:
     """The least of what is free counts; there is no daemon, no firewall and no record."""
     assert parse_guest(answer(SURVEY)) == Guest(
-        "Debian GNU/Linux 12 (bookworm)", ("apt-get",), 616440 << 10, False, False, (), (), False
+        "Debian GNU/Linux 12 (bookworm)", ("apt-get",), 616440 << 10, False, False, False, (), (), False
     )
 
 
 def test_a_guest_that_is_a_node(answer: Any) -> None:
     """Each fact has a line of its own."""
-    text = SURVEY + "service active\nservice enabled\nfirewall firewalld closed\nfirewall ufw open\nrecord yes\n"
+    text = (
+        SURVEY
+        + "service active\nservice enabled\ncluster connected\nfirewall firewalld closed\nfirewall ufw open\nrecord yes\n"
+    )
     guest = parse_guest(answer(text))
-    assert (guest.active, guest.enabled, guest.firewalls, guest.closed, guest.installed_here) == (
-        True, True, ("firewalld", "ufw"), ("firewalld",), True,
+    assert (guest.active, guest.enabled, guest.connected, guest.firewalls, guest.closed, guest.installed_here) == (
+        True, True, True, ("firewalld", "ufw"), ("firewalld",), True,
     )  # fmt: skip
 
 
@@ -120,6 +125,13 @@ def test_ports_are_told_apart(renderer: Renderer) -> None:
 DPKG = """#!/bin/sh
 case $* in *Package*) printf 'ii  %s\\n' $(cat installed); printf 'rc  gone\\n' ;;
 *) if grep -qx pacemaker-remote installed; then echo 'ii  2.1.5-1'; fi ;; esac
+"""
+# apt-get -q install, with a package that depends on one that there is not (apt 2.6.1)
+UNMET = """Reading package lists...
+The following packages have unmet dependencies:
+ libcrmcommon34 : Depends: libqb100 (>= 2.0.1) but it is not installable
+ pacemaker-remote : Depends: libqb100 (>= 2.0.1) but it is not installable
+E: Unable to correct problems, you have held broken packages.
 """
 APT = """#!/bin/sh
 echo "apt-get $*" >> calls
@@ -222,6 +234,24 @@ def test_a_failed_installation_is_written_down_too(manager: Manager) -> None:
     assert manager.installed == ["bash", "libc6"]
 
 
+def test_apt_says_what_is_wrong(tmp_path: Path, renderer: Renderer) -> None:
+    """Of a lot of chatter, what is missing is told, and its exit code is kept; of a success nothing is."""
+    manager = Manager("apt", tmp_path, renderer)
+    assert manager.install().stderr == ""
+    (tmp_path / "apt-get").write_text(f"#!/bin/sh\ncat <<'END'\n{UNMET}END\nexit 100\n")
+    done = manager.install()
+    said = UNMET.splitlines(keepends=True)[2:]
+    assert (done.returncode, done.stderr) == (100, "".join(said))
+
+
+def test_where_nothing_was_installed_nothing_stays(manager: Manager) -> None:
+    """A record without any name is removed as well."""
+    (manager.folder / "lib").mkdir()
+    (manager.folder / "lib/record").touch()
+    assert manager.run("uninstall").returncode == 0
+    assert list((manager.folder / "lib").iterdir()) == []
+
+
 def test_what_others_need_by_now_stays(manager: Manager) -> None:
     """Where more would have to go, nothing goes, and what needs it is told."""
     manager.install()
@@ -282,7 +312,7 @@ def test_another_port_is_a_drop_in(tmp_path: Path, renderer: Renderer) -> None:
     run_guest("start", port=3121)
     assert not file.exists()
     run_guest("start", port=3123)
-    assert run_guest("stop").endswith("--quiet disable --now pacemaker_remote\ndaemon-reload\n")
+    assert run_guest("stop").endswith("--quiet disable --now pacemaker_remote\nreset-failed pacemaker_remote\ndaemon-reload\n")
     assert not file.exists()
 
 
@@ -315,6 +345,46 @@ def test_a_port_and_the_real_ufw(tmp_path: Path, renderer: Renderer, answer: Any
     done = subprocess.run(argv, check=True, capture_output=True, text=True, env=environment, timeout=20)
     guest = parse_guest(answer(done.stdout))
     assert (guest.firewalls, guest.closed) == (("ufw",), ("ufw",) if closed else ())
+
+
+# ss -Htnp state established, in a guest node with a login (iproute2 6.1)
+SOCKETS = """0 0 10.165.36.135:22 10.165.36.1:50418 users:(("sshd",pid=331,fd=4))
+0 0 [::ffff:10.165.36.135]:3121 [::ffff:10.165.36.11]:42034 users:(("pacemaker-remot",pid=1206,fd=9))
+"""
+
+
+@pytest.mark.parametrize(("sockets", "told"), [(SOCKETS, "connected"), (SOCKETS.partition("\n")[0], ""), (None, "unknown")])
+def test_whether_a_cluster_is_connected(tmp_path: Path, renderer: Renderer, sockets: str | None, told: str) -> None:
+    """By the sockets of the daemon, whatever its port; where nothing lists them, it is not known."""
+    for tool in ("sed", "grep", "df"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
+    tools = {"systemctl": "exit 3"} | ({} if sockets is None else {"ss": f"cat <<'END'\n{sockets}END"})
+    for tool, text in tools.items():
+        (tmp_path / tool).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / tool).chmod(0o755)
+    (tmp_path / "cat").symlink_to("/bin/cat")
+    argv = survey(renderer, 3121, ("apt-get",)).argv
+    done = subprocess.run(
+        [shutil.which("sh") or "sh", *argv[1:]], check=False, capture_output=True, text=True, env={"PATH": str(tmp_path)}
+    )
+    assert [line for line in done.stdout.splitlines() if line.startswith("cluster")] == [f"cluster {told}"] * bool(told)
+
+
+def test_why_the_daemon_does_not_run(tmp_path: Path, renderer: Renderer, answer: Any) -> None:
+    """Nothing of one that runs; else its state and the end of its journal, in a line."""
+    (tmp_path / "journalctl").write_text("#!/bin/sh\necho 'Main process exited.'; echo \"Failed with result 'exit-code'.\"\n")
+    (tmp_path / "journalctl").chmod(0o755)
+    command = Apt(renderer).daemon()
+    for code, word, told in (
+        (0, "active", ""),
+        (3, "failed", "failed / Main process exited. / Failed with result 'exit-code'."),
+    ):
+        (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho {word}; exit {code}\n")
+        (tmp_path / "systemctl").chmod(0o755)
+        done = subprocess.run(
+            command.argv, check=True, capture_output=True, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        )
+        assert command.parse(answer(done.stdout)) == told
 
 
 KEY = bytes(range(256)) * 16

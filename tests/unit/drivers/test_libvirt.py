@@ -134,9 +134,9 @@ def virsh(tmp_path: Path) -> Path:
 [ -e {folder}/down ] && {{ echo "cannot connect" >&2; exit 1; }}
 case "$*" in
   "list --name") printf 'vm1\\na.b\\n\\n' ;;
-  "list --all --name") printf 'vm1\\na.b\\noff\\n\\n' ;;
-  "list --all --uuid") printf '{UUIDS[0]}\\n\\n' ;;
-  "secret-list") printf ' UUID   Usage\\n-----------------------\\n {SECRET.uuid}   ceph client.libvirt secret\\n\\n' ;;
+  "list --all --uuid --name; secret-list")
+    printf '%s %-30s\\n' {UUIDS[0]} vm1 {UUIDS[1]} a.b {SECRET.uuid} UUID
+    printf '\\n UUID   Usage\\n-----------------------\\n {SECRET.uuid}   ceph client.libvirt secret\\n\\n' ;;
   "secret-dumpxml {SECRET.uuid}") printf "<secret>\\n<uuid>{SECRET.uuid}</uuid>\\n<usage type='ceph'><name>{SECRET.usage}</name></usage></secret>\\n" ;;
   "destroy --domain "*) printf '%s' "$3" > {folder}/destroyed ;;
   *) echo "unexpected: $*" >&2; exit 9 ;;
@@ -169,8 +169,8 @@ def test_inspect_reads_what_libvirt_says(libvirt: Libvirt, virsh: Path, tmp_path
     said = run(libvirt.inspect(str(file)), virsh)
     assert (said.returncode, said.stderr) == (0, b"")
     read = parse_hypervisor(answer(said.stdout))
-    assert (read.domains, read.secrets) == (("vm1", "a.b", "off"), (SECRET,))
-    assert UUIDS[0] in read.uuids
+    assert (read.domains, read.secrets) == (("vm1", "a.b", "UUID"), (SECRET,))
+    assert {*UUIDS, SECRET.uuid} <= set(read.uuids)
     assert read.file_hash == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from fakeceph import CephCommands, ExitError
 from fakeguest import GUEST_PLAIN, GUEST_SCRIPTS, GuestCommands
-from fakesite import EPOCH_START, Host, Run
+from fakesite import EPOCH_START, Host, Run, xml_of
 
 from vmmgr.rendering import Renderer
 
@@ -47,7 +47,7 @@ _SCRIPTS = (
     "pacemaker/news", "libvirt/quiesce", "libvirt/release", "libvirt/destroy", "libvirt/inspect", "libvirt/validate", "libvirt/write_file",
     "pacemaker/assert_absent", "pacemaker/assert_lease", "pacemaker/assert_unchanged", "pacemaker/lease_renew", "pacemaker/node",
     "crmsh/redefine", "pcs/define", "pcs/delete", "pcs/redefine", "rbd/disks", "rbd/records_remove", "rbd/unset_metadata",
-    "rbd/assert_unused", "rbd/flatten_later", "rbd/flattening", "rbd/remove_snapshot",
+    "rbd/assert_unused", "rbd/flatten_later", "rbd/flattening", "rbd/monitors", "rbd/remove_snapshot",
     "rbd/import_diff", "rbd/remove_group", "rbd/remove_image", "rbd/set_metadata", "rbd/store_get", "rbd/store_remove",
 )  # fmt: skip
 TEMPLATE_OF = {RENDERER.argv(name, **_SAMPLE)[2]: name.split("/")[1] for name in _SCRIPTS}
@@ -84,7 +84,7 @@ class Commands(CephCommands, GuestCommands):
 
     def do_cib(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> str:
         self.site.cib.set("have-quorum", str(int(host.quorate)))
-        return ET.tostring(self.site.cib, encoding="unicode")
+        return xml_of(self.site.cib)
 
     def do_news(self, host: Host, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         pause, *version, looks = arguments
@@ -366,7 +366,6 @@ _PLAIN = {
     ("virsh", "domstate"): "state",
     **GUEST_PLAIN,
     ("true",): "nothing",
-    ("ceph", "mon", "dump"): "monitors",
     ("rbd", "group", "ls"): "groups",
     ("rbd", "ls"): "images",
     ("rbd", "create"): "create_image",
@@ -388,16 +387,17 @@ _PLAIN = {
 }
 
 
+_OPTIONS_TELL = {"cibadmin", "crm_resource", "crm_simulate", "rm"}
+
+
 def command_name(argv: tuple[str, ...]) -> str:
     """Return the name of the command's template."""
     if argv[:2] == ("sh", "-c"):
         return TEMPLATE_OF[argv[2]]
     if argv[0] == "rados" and argv[3].startswith("vm-mgr-snapshots."):
         return f"records_{argv[2]}"
-    words = [
-        word for word in argv if not word.startswith("--") or argv[0] in {"cibadmin", "crm_resource", "crm_simulate", "rm"}
-    ]
+    words = argv if argv[0] in _OPTIONS_TELL else tuple(word for word in argv if not word.startswith("--"))
     for length in range(6, 0, -1):
-        if tuple(words[:length]) in _PLAIN:
-            return _PLAIN[tuple(words[:length])]
+        if words[:length] in _PLAIN:
+            return _PLAIN[words[:length]]
     raise AssertionError(f"The fake site does not know {argv}")

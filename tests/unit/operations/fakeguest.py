@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 GUEST_SCRIPTS = (
     "libvirt/addresses", "libvirt/reach", "pacemaker/key_inspect", "pacemaker/key_write", "pacemaker/key_remove", "guest/survey",
-    "guest/start", "guest/stop", "guest/open_port", "guest/close_port", "apt/packages", "apt/install", "apt/uninstall",
+    "guest/start", "guest/daemon", "guest/stop", "guest/open_port", "guest/close_port", "apt/packages", "apt/install", "apt/uninstall",
 )  # fmt: skip
 GUEST_PLAIN = {
     ("base64",): "key_read",
@@ -41,7 +41,7 @@ class GuestCommands:
         guest = next((guest for guest in self.site.guests.values() if guest.address == arguments[0]), None)
         if guest is None:  # one that was prepared by other means
             return "blocked\n" if host.name in self.site.cut_off else "open\n"
-        if guest.active and (guest.port != arguments[1] or self.site.seconds < guest.listens_after):
+        if guest.active and (guest.broken or guest.port != arguments[1] or self.site.seconds < guest.listens_after):
             return "closed\n"
         if host.name in guest.unreachable or guest.firewall is False:
             return "blocked\n"
@@ -80,6 +80,7 @@ class GuestCommands:
         lines = [f"os {host.system}", f"free {host.free}"]
         lines += [f"tool {tool}" for tool in arguments[2:] if tool in host.managers]
         lines += ["service active"] * host.active + ["service enabled"] * host.enabled
+        lines += ["cluster connected"] * host.connected
         if host.firewall is not None:
             lines.append(f"firewall firewalld {'open' if host.firewall else 'closed'}")
         return "\n".join([*lines, *["record yes"] * bool(host.record)]) + "\n"
@@ -118,6 +119,9 @@ class GuestCommands:
 
     def do_start(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         host.active, host.enabled, host.port = True, True, arguments[1]
+
+    def do_daemon(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> str:
+        return host.broken if host.active else "inactive\n"
 
     def do_stop(self, host: Guest, arguments: list[str], options: dict[str, str], stdin: str) -> None:
         host.active, host.enabled, host.port = False, False, "3121"

@@ -86,7 +86,11 @@ class FakeRemote:
         for way in ways:
             guest = next((guest for guest in self.site.guests.values() if guest.address == way.target.address), None)
             vm = next((vm for vm, found in self.site.guests.items() if found is guest), "")
-            if guest and self.site.runs[vm].node and (way.through or "workstation") not in guest.unreachable:
+            if not guest or not self.site.runs[vm].node:
+                continue
+            if not way.agent and (way.through or "workstation") not in guest.unreachable and guest.refuses:
+                raise guest.refuses
+            if guest.agent if way.agent else (way.through or "workstation") not in guest.unreachable:
                 self.guests[way.target.name] = guest
                 self.users.append(way.target.user)
                 return way.target.name

@@ -87,6 +87,11 @@ class Journey:
             outcome.error = error
         return outcome
 
+    def left_behind(self, clock: Clock) -> list[tuple[str, Outcome]]:
+        """Return what is left when the workstation is lost, with the command after which it was; of what is alike, one."""
+        left = Bench(self.prepared.clone(), clock).left_behind(self.operation)
+        return [(where, Outcome(Bench(site, clock), error=Killed())) for where, site in left]
+
     def commands(self, clock: Clock) -> list[Event]:
         """Return the commands of a run without faults."""
         outcome = self.run(clock)
@@ -109,12 +114,21 @@ def cloning(
     return lambda context: clone(context, request)
 
 
+_PREPARED: dict[tuple[str, str, str], FakeSite] = {}
+
+
 def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: str = "obs1 hv1 hv2") -> Journey:
-    """Prepare a site for a verb."""
-    site = FakeSite(tool, hosts)
+    """Return a verb with a site that is prepared for it, which is done once for all tests."""
+    verb, _, kind = name.partition(" ")
+    chosen = (name, tool, hosts)
+    if chosen not in _PREPARED:
+        _PREPARED[chosen] = _prepared(name, verb, kind, FakeSite(tool, hosts), clock)
+    return Journey(name, _operation(verb, kind, disk), _PREPARED[chosen].clone())
+
+
+def _prepared(name: str, verb: str, kind: str, site: FakeSite, clock: Clock) -> FakeSite:
     site.delay = 0  # waiting has tests of its own
     add_vm(site, "db")
-    verb, _, kind = name.partition(" ")
     _add_source(site, verb, kind)
     if "forced" in kind or verb not in {"create", "clone"}:
         running, enabled = verb != "start" and kind != "stopped", kind not in {"metadata", "disabled"}
@@ -138,7 +152,7 @@ def journey(name: str, disk: DiskImage, clock: Clock, tool: str = "crm", hosts: 
         site.take_group("web", "both")
     _take_snapshots(site, clock, verb, kind)
     site.settle()
-    return Journey(name, _operation(verb, kind, disk), site)
+    return site
 
 
 def _add_source(site: FakeSite, verb: str, kind: str) -> None:

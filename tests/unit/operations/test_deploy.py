@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from fakeremote import Fault, Killed
+from fakeremote import Fault
 from fakesite import FakeSite, Guest
 from workbench import Bench, add_vm
 
 from vmmgr.drivers.pacemaker.authkey import FALLBACK, FILE
-from vmmgr.errors import ConnectError, PartlyDoneError, RefusedError, SudoError, UnreachableError, VmMgrError
+from vmmgr.errors import (
+    ChangedHostKeyError,
+    ConnectError,
+    HostKeyError,
+    PartlyDoneError,
+    RefusedError,
+    SudoError,
+    UnreachableError,
+    UsageError,
+    VmMgrError,
+)
 from vmmgr.operations.deploy import deploy
 from vmmgr.operations.guestnode import NotOnlineError, add_guest_node
 from vmmgr.operations.packagefolder import PackageFolder
@@ -85,7 +94,7 @@ def test_a_bare_guest_becomes_a_node(clock: Clock) -> None:
         "Installing in Debian GNU/Linux 12 (bookworm).",
         "Installed 3 packages.",
         f"obs1, hv1, hv2 got the key {FILE}, for root and haclient only.",
-        "The guest has the key, and pacemaker_remote runs.",
+        "The guest has the key, and pacemaker_remote is started.",
     ]
 
 
@@ -234,12 +243,33 @@ def test_a_new_key_needs_all_nodes(clock: Clock) -> None:
     assert "hv2 does not answer and is left out; it must have the same key" in bench.told.warnings[0]
 
 
-def test_another_key_in_the_guest_is_refused(clock: Clock) -> None:
-    """It may belong to another cluster: neither is it replaced, nor removed by undeploy."""
-    bench = Bench(site := site_with_guest(files={FILE: OTHER}), clock)
+def test_another_key_that_nobody_uses_is_replaced(clock: Clock) -> None:
+    """Debian's package makes one when it is installed; who deploys is told, and it comes back when the deployment fails."""
+    guest = {"packages": ["bash", "pacemaker-remote"], "active": True, "enabled": True, "files": {FILE: OTHER}}
+    bench = Bench(site := site_with_guest(**guest, firewall=False, unreachable={"hv2"}), clock)
+    give_key(site)
+    before = site.state()
+    with pytest.raises(VmMgrError, match="cannot be reached from hv2"):
+        deployed(bench)
+    assert site.state() == before
+    site.guests["web"].unreachable = set()
+    deployed(bench, check=True)
+    assert site.state() == before
+    assert deployed(bench) == ONLINE
+    assert site.guests["web"].files[FILE] == KEY
+    assert (
+        bench.told.warnings
+        == [f"VM web has another key in {FILE}, which no cluster uses now; it is replaced by that of the nodes."] * 3
+    )
+
+
+def test_another_key_that_is_in_use_is_refused(clock: Clock) -> None:
+    """It belongs to another cluster: neither is it replaced, nor removed by undeploy."""
+    bench = Bench(site := site_with_guest(files={FILE: OTHER}, connected=True), clock)
     give_key(site)
     (problem,) = refusal(bench)
     assert "VM web has another key than the cluster's nodes" in problem
+    assert "stop pacemaker_remote in the guest" in problem
     with pytest.raises(RefusedError, match="another key than the cluster's nodes"):
         bench.run(lambda context: undeploy(context, "web"))
 
@@ -279,7 +309,7 @@ def test_a_dry_run_changes_nothing(clock: Clock) -> None:
 
 def test_all_problems_come_in_one_message(clock: Clock) -> None:
     """Somebody else, the name, the keys, the port from one hypervisor, space, and another key in the guest."""
-    bench = Bench(site := site_with_guest(free=1000, files={FILE: OTHER}, unreachable={"hv2"}), clock)
+    bench = Bench(site := site_with_guest(free=1000, files={FILE: OTHER}, connected=True, unreachable={"hv2"}), clock)
     give_key(site)
     rely_on_keys(site)
     site.hosts["hv2"].files[FILE] = OTHER
@@ -340,7 +370,7 @@ def test_a_guest_that_cannot_be_reached(clock: Clock) -> None:
     bench = Bench(site := site_with_guest(unreachable={"workstation", "hv1"}), clock)
     (first, second) = refusal(bench)
     assert "port 3121/tcp cannot be reached from hv1." in first
-    assert second == "guest web does not answer."
+    assert second == "guest web does not answer.\nguest web by its agent on hv1 does not answer."
     site.guests["web"].unreachable, site.guests["web"].address = {"workstation"}, "10.0.0.102"
     with pytest.raises(VmMgrError):
         deployed(bench, address="10.0.0.101")
@@ -352,6 +382,35 @@ def test_a_guest_that_only_its_hypervisor_reaches(clock: Clock) -> None:
     assert deployed(bench, user="admin") == ONLINE
     assert "guest web through hv1" in bench.remote.guests
     assert bench.remote.users == ["admin"]
+
+
+def test_a_guest_that_only_its_agent_lets_in(clock: Clock, folder: PackageFolder) -> None:
+    """All of it, packages too, goes that way, and so does undeploy; it is told why."""
+    bench = Bench(
+        site := site_with_guest(unreachable={"workstation"}, refuses=UnreachableError("sshd is off."), agent=True), clock
+    )
+    before = site.state()
+    assert deployed(bench, user="admin", packages=folder) == ONLINE
+    assert bench.told.said[0] == "SSH does not lead into the guest, so its agent on hv1 runs the commands. sshd is off."
+    assert list(bench.remote.guests) == ["guest web by its agent on hv1"]
+    assert deployed(bench).endswith("nothing was changed.")
+    bench.run(lambda context: undeploy(context, "web"))
+    assert site.state()["guests"] == before["guests"]
+    assert bench.told.warnings == []
+
+
+def test_a_host_key_that_changed_is_warned_of(clock: Clock) -> None:
+    """Nobody is between a hypervisor and its guest's agent; but whoever is between here and sshd there is not passed over."""
+    bench = Bench(site_with_guest(refuses=ChangedHostKeyError("It shows another key."), agent=True), clock)
+    assert deployed(bench, check=True).startswith("VM web can become")
+    (warning,) = bench.told.warnings
+    assert warning == "SSH does not lead into the guest, so its agent on hv1 runs the commands. It shows another key."
+    bench = Bench(site_with_guest(refuses=HostKeyError("Its key is not known."), agent=True), clock)
+    deployed(bench, check=True)
+    assert (len(bench.told.said), bench.told.warnings) == (1, [])
+    bench = Bench(site_with_guest(refuses=ChangedHostKeyError("It shows another key."), unreachable={"hv9"}), clock)
+    with pytest.raises(ChangedHostKeyError, match=r"^It shows another key\.\nguest web by its agent on hv1 does not answer\.$"):
+        deployed(bench)
 
 
 def test_addresses_are_asked_for_when_they_are_not_clear(clock: Clock) -> None:
@@ -387,6 +446,18 @@ def test_a_daemon_that_takes_its_time(clock: Clock) -> None:
     with pytest.raises(VmMgrError, match="port 3121/tcp cannot be reached from hv1, hv2"):
         deployed(bench)
     assert site.state() == before
+
+
+def test_a_daemon_that_ends_at_once(clock: Clock) -> None:
+    """It is not waited for: what systemd says of it is told, and everything is undone."""
+    bench = Bench(site := site_with_guest(broken="failed\nMain process exited, status=66/NOINPUT.\n"), clock)
+    before = site.state()
+    with pytest.raises(VmMgrError) as caught:
+        deployed(bench)
+    words = "pacemaker_remote does not run in guest web: failed / Main process exited, status=66/NOINPUT. "
+    assert str(caught.value).startswith(words)
+    assert site.state() == before
+    assert site.seconds < 10
 
 
 def test_a_firewall_is_opened(clock: Clock) -> None:
@@ -473,18 +544,37 @@ def test_what_cannot_be_undone_is_told(clock: Clock) -> None:
 
 def test_killed_at_every_command(clock: Clock, folder: PackageFolder) -> None:
     """A workstation that is lost leaves a VM that runs and says so; repair takes the mark, and deploy finishes it."""
-    for index in range(commands(clock, folder)):
-        bench = Bench(site := site_with_guest(firewall=False), clock)
-        bench.remote.faults = {index: Fault("kill", effect=True)}
-        with contextlib.suppress(Killed):
-            deployed(bench, packages=folder)
+    bench = Bench(site_with_guest(firewall=False), clock)
+    for where, site in bench.left_behind(lambda context: deploy(context, DeployRequest("web", packages=folder))):
         site.seconds += 10_000
         other = Bench(site, clock, "bob@lab")
         other.run(lambda context: repair(context, "web"))
-        assert site.leases() == [], index
+        assert site.leases() == [], where
         assert deployed(other, packages=folder).startswith("VM web is guest node web-guest")
         other.run(lambda context: undeploy(context, "web"))
-        assert (site.guests["web"].active, site.guests["web"].packages, site.guest_nodes()) == (False, ["bash"], {}), index
+        assert (site.guests["web"].active, site.guests["web"].packages, site.guest_nodes()) == (False, ["bash"], {}), where
+
+
+def test_a_way_that_opens_too_late(clock: Clock) -> None:
+    """Why it was given up is told as it was seen then, also where it would be otherwise a moment later."""
+    bench = Bench(site := site_with_guest(), clock)
+    before, unreachable = site.state(), site.guests["web"].unreachable
+    began: list[float] = []
+    late: list[str] = []
+
+    def meanwhile(_index: int, name: str) -> None:
+        if name == "start":
+            began.append(site.seconds)
+            unreachable.add("hv2")
+        if name == "reach" and began and site.seconds > began[0] + 20:
+            late.append(name)
+            if len(late) > 2:
+                unreachable.clear()
+
+    bench.remote.before = meanwhile
+    with pytest.raises(VmMgrError, match="cannot be reached from hv2"):
+        deployed(bench)
+    assert site.state()["guests"] == before["guests"]
 
 
 def test_a_guest_that_does_not_let_pacemaker_in(clock: Clock) -> None:
@@ -521,6 +611,33 @@ def test_undeploy_takes_it_all_back(clock: Clock) -> None:
     assert after == before
     assert bench.run(lambda context: undeploy(context, "web")).endswith("nothing was changed.")
     assert bench.remote.changes == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"connect_timeout": 0}, "a second at least"),
+        ({"port": 0}, "0 is no TCP port"),
+        ({"node": "a b"}, "'a b' cannot be the name"),
+        ({"address": "-F/tmp/x"}, "'-F/tmp/x' is neither an IP address nor a host name"),
+    ],
+)
+def test_wrong_values(wrong: dict[str, Any], words: str) -> None:
+    """Values that no guest node can have are refused before anybody is asked; none is passed over."""
+    with pytest.raises(UsageError, match=words):
+        DeployRequest("web", **wrong)
+
+
+def test_undeploy_of_what_others_set_amiss(clock: Clock) -> None:
+    """A port that is no number is as none, and an address that is none is refused before anybody connects to it."""
+    bench = Bench(site := site_with_guest(), clock)
+    deployed(bench, port=3122)
+    for pair in site.cib.iter("nvpair"):
+        if pair.get("name") == "remote-port":
+            pair.set("value", "any")
+    with pytest.raises(UsageError, match="'-F/tmp/x' is neither an IP address nor a host name"):
+        bench.run(lambda context: undeploy(context, "web", address="-F/tmp/x"))
+    assert bench.run(lambda context: undeploy(context, "web")).startswith("VM web is no guest node")
 
 
 def test_undeploy_leaves_what_others_need(clock: Clock) -> None:

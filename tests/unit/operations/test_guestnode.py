@@ -124,6 +124,7 @@ def test_the_name_is_its_own(bench: Bench, taken: str) -> None:
         (replace(NODE, address="a;b"), "neither"),
         (replace(NODE, address="300.1.1.1"), "neither"),
         (replace(NODE, address=""), "neither"),
+        (replace(NODE, address="fe80::1%br0 -oProxyCommand=x"), "neither"),
         (replace(NODE, port=0), "0 is no TCP port"),
         (replace(NODE, port=65536), "65536 is no TCP port"),
         (replace(NODE, connect_timeout=0), "a second at least"),
@@ -136,7 +137,7 @@ def test_wrong_values(bench: Bench, node: GuestNode, words: str) -> None:
     assert bench.remote.log == []
 
 
-@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::7", "guest-7.example.org", "web"])
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::7", "fe80::7%br0", "guest-7.example.org", "web"])
 def test_addresses(bench: Bench, address: str) -> None:
     """IP addresses of both kinds and host names are addresses."""
     add(bench, replace(NODE, address=address))
@@ -181,6 +182,17 @@ def test_a_guest_that_lets_nobody_in(bench: Bench) -> None:
         add(bench)
     assert bench.told.said == ["VM web is made a mere VM again."]
     assert bench.site.state() == before
+
+
+def test_a_guest_node_that_is_cut_off_stays_one(bench: Bench) -> None:
+    """What others made of the VM before is not taken away by a command that only says it again."""
+    add(bench)
+    before = attributes(bench.site)
+    bench.site.locked.add("web-node")
+    with pytest.raises(NotOnlineError, match="Key was rejected by service"):
+        add(bench)
+    assert attributes(bench.site) == before
+    assert bench.told.said == ["VM web is guest node web-node already."]
 
 
 def test_stopped_and_disabled_vms(bench: Bench) -> None:

@@ -50,6 +50,17 @@ def test_stream_is_an_archive_of_the_files(tmp_path: Path) -> None:
     assert told == [0, 300_000]
 
 
+def test_links_are_sent_as_what_they_stand_for(tmp_path: Path) -> None:
+    """The guest has nothing that they could lead to."""
+    (folder := tmp_path / "packages").mkdir()
+    put(tmp_path, one=b"12345", two=b"67")
+    (folder / "pacemaker-remote_2_all.deb").symlink_to(tmp_path / "one")
+    for name in ("a.deb", "b.deb"):
+        (folder / name).hardlink_to(tmp_path / "two")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(read_folder(folder).stream(lambda _: None)))) as archive:
+        assert [(item.isreg(), item.size) for item in archive.getmembers()] == [(True, 2), (True, 2), (True, 5)]
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

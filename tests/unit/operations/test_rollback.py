@@ -11,10 +11,15 @@ from fakesite import FakeSite
 from journeys import journey
 from workbench import Bench, add_vm, constrain
 
+from vmmgr.drivers.pacemaker.guestnode import GuestNode
 from vmmgr.errors import PartlyDoneError, RefusedError, UsageError, VmMgrError
 from vmmgr.model import Status, VmState
+from vmmgr.operations.guestnode import add_guest_node, remove_guest_node
 from vmmgr.operations.removal import repair
 from vmmgr.operations.rollback import rollback
+from vmmgr.operations.servicerunning import remove_service
+from vmmgr.operations.services import ServiceRequest, add_service
+from vmmgr.operations.snapshots import SnapshotRequest, create_snapshot
 
 if TYPE_CHECKING:
     from fakeremote import Event
@@ -61,6 +66,25 @@ def test_a13_13_role_constraints_metadata_and_xml(clock: Clock, disk: DiskImage,
     assert status is Status.DISABLED or files == {metadata["xml"]}
 
 
+def test_a_guest_node_stays_one(clock: Clock) -> None:
+    """Where its guest was none yet, that is refused, for Pacemaker would restart the VM for it; services come back with it otherwise."""
+    add_vm(site := FakeSite(), "web")
+    bench = Bench(site, clock)
+    bench.run(lambda context: create_snapshot(context, SnapshotRequest("web", "bare")))
+    bench.run(lambda context: add_guest_node(context, "web", GuestNode("guest1", "10.0.0.9")))
+    bench.run(lambda context: create_snapshot(context, SnapshotRequest("web", "node")))
+    bench.run(lambda context: add_service(context, ServiceRequest("web", "shop", ("systemd", "shop"))))
+    before = site.state()
+    with pytest.raises(RefusedError, match="was no guest node yet when snapshot bare was taken"):
+        bench.run(lambda context: rollback(context, "web", "bare"))
+    assert site.state() == before
+    assert bench.run(lambda context: rollback(context, "web", "node")).status is Status.STARTED
+    assert site.guest_nodes() == {"guest1": "web"}
+    bench.run(lambda context: remove_service(context, "web", "shop"))
+    bench.run(lambda context: remove_guest_node(context, "web"))
+    assert bench.run(lambda context: rollback(context, "web", "bare")).status is Status.STARTED
+
+
 def test_a13_12_all_disks_or_none(clock: Clock, disk: DiskImage) -> None:
     """When the second disk cannot be rolled back, the first is brought back to what it was just before, and the VM runs again."""
     route = journey("rollback compatible", disk, clock)
@@ -84,6 +108,17 @@ def test_a_safety_snapshot_stays(clock: Clock, disk: DiskImage) -> None:
     assert site.images["system_web"].data == "newer data of system_web"
     assert site.images["system_web"].metadata == route.prepared.images["system_web"].metadata
     assert journey("rollback unsafe", disk, clock).run(clock).site.group_snapshots["web"] == {"old": "ok"}
+
+
+def test_two_in_the_same_second(clock: Clock, disk: DiskImage) -> None:
+    """Each has a safety snapshot of its own."""
+    site = journey("rollback stopped", disk, clock).run(clock).site
+    site.seconds = 0
+    bench = Bench(site, clock)
+    for number in (2, 3):
+        bench.run(lambda context: rollback(context, "web", "old"))
+        assert bench.told.said[-1] == f"What was there before is in snapshot {SAFETY}-{number}."
+    assert site.group_snapshots["web"].keys() == {"old", SAFETY, f"{SAFETY}-2", f"{SAFETY}-3"}
 
 
 def test_one_disk_has_a_safety_snapshot_that_vm_manager_sees(clock: Clock) -> None:

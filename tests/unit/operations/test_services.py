@@ -190,6 +190,19 @@ def test_start_and_stop(bench: Bench) -> None:
         bench.run(lambda context: stop_service(context, "web", "beat", timeout=3))
 
 
+def test_a_service_without_a_role_is_stopped_while_its_vm_is(bench: Bench) -> None:
+    """It does not run, and would again with its VM; so it is told to stop."""
+    add(bench)
+    primitive = bench.site.primitive("web.beat")
+    assert primitive is not None
+    attributes = primitive.find("meta_attributes")
+    assert attributes is not None
+    attributes.remove(next(pair for pair in attributes if pair.get("name") == "target-role"))
+    bench.run(lambda context: stop(context, "web"))
+    bench.run(lambda context: stop_service(context, "web", "beat"))
+    assert bench.site.target_role("web.beat") == "Stopped"
+
+
 def test_unmanaged(bench: Bench) -> None:
     """What Pacemaker does not manage is not started, stopped or removed."""
     add(bench)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from fakeremote import Fault
 from fakesite import FakeSite
 from workbench import Bench, add_vm, creating
 
@@ -39,6 +40,21 @@ def test_failed_start_tells_the_reason(clock: Clock) -> None:
         Bench(site, clock).run(lambda context: start(context, "web"))
     assert caught.value.exit_code == 1
     assert site.seconds < 5
+
+
+@pytest.mark.parametrize("kind", ["fail", "late"])
+def test_no_news_is_no_failure(clock: Clock, kind: str) -> None:
+    """Where a busy node cannot tell of news, or not in time, the next look tells."""
+    bench = Bench(site := site_with(running=False, delay=3), clock)
+
+    def meanwhile(index: int, name: str) -> None:
+        if name == "news":
+            bench.remote.faults[index] = Fault(kind)
+
+    bench.remote.before = meanwhile
+    assert bench.run(lambda context: start(context, "web")).status is Status.STARTED
+    assert bench.remote.faults
+    assert site.runs["web"].node
 
 
 def test_failed_stop_tells_the_reason(clock: Clock) -> None:

@@ -74,6 +74,24 @@ class Bench:
         self.remote.before, self.remote.faults = before, faults
         return Runner(self.context.site, self.remote, self.told).run(operation(self.context))  # type: ignore[arg-type]
 
+    def left_behind(self, operation: Callable[[Context], Steps[Any]]) -> list[tuple[str, FakeSite]]:
+        """Run an operation; return what a workstation that is lost right after a command leaves behind, with that command.
+
+        Of what is alike, as after commands that only read, there is one.
+        """
+        names: list[str] = []
+        left: dict[tuple[str, bytes], tuple[str, FakeSite]] = {}
+
+        def look(index: int, name: str) -> None:
+            if names:
+                left.setdefault(self.site.fingerprint(), (f"{index - 1}, {names[-1]}", self.site.clone()))
+            names.append(name)
+
+        self.remote.before = look
+        self.run(operation)
+        look(len(names), "the end")
+        return list(left.values())
+
     def rehearse(self, operation: Callable[[Context], Steps[T]]) -> tuple[T, DryRunner]:
         """Run an operation with ``--dry-run``, and return its value with what is known afterwards."""
         self.remote = FakeRemote(self.site)

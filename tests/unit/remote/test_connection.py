@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vmmgr.errors import AuthenticationError, ConnectError, HostKeyError, UnreachableError
+from vmmgr.errors import AuthenticationError, ChangedHostKeyError, ConnectError, HostKeyError, UnreachableError
 from vmmgr.remote import Line, Remote
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ def test_unknown_host_key(server: Server) -> None:
 
 def test_changed_host_key(server: Server) -> None:
     """A host with another key than the known one is refused, and the place of the known one is given."""
-    message = refusal(HostKeyError, server, None, f"[127.0.0.1]:{server.port} ssh-ed25519 {OTHER_KEY}\n")
+    message = refusal(ChangedHostKeyError, server, None, f"[127.0.0.1]:{server.port} ssh-ed25519 {OTHER_KEY}\n")
     assert "other_known_hosts:1" in message
     assert "ssh-keygen -R" in message
 
 
 def test_revoked_host_key(server: Server) -> None:
     """A revoked key is refused although another line trusts it."""
-    message = refusal(HostKeyError, server, None, server.line() + f"@revoked * {server.public()}\n")
+    message = refusal(ChangedHostKeyError, server, None, server.line() + f"@revoked * {server.public()}\n")
     assert "revoked" in message
 
 

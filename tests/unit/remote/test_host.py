@@ -199,6 +199,15 @@ def test_stream_whose_source_fails(remote: Remote, tmp_path: Path, error: BaseEx
     assert gone(int((tmp_path / "pid").read_text()))
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Take Ctrl-C also where a shell runs the tests in the background, for which it has it ignored."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_while_paramiko_has_its_lock(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C just when a packet is sent ends the stream at once, and the connection can be used for what is to be undone."""
     send = Channel.send

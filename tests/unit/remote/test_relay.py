@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vmmgr.errors import HostKeyError, SudoError, UnreachableError
+from vmmgr.errors import ChangedHostKeyError, HostKeyError, SudoError, UnreachableError
 from vmmgr.remote import Line, Remote, Way
 from vmmgr.rendering import Renderer
 
@@ -55,6 +55,18 @@ def test_host_key_of_a_guest_is_checked_here(server: Server) -> None:
         guest = server.machine("guest web", address="localhost")
         with pytest.raises(HostKeyError, match="guest web"):
             remote.join([Way(guest, "n1", relay("127.0.0.1", server.port))])
+
+
+def test_a_changed_host_key_is_not_lost_among_other_reasons(server: Server) -> None:
+    """That somebody may be in between is what the error of all ways is, even where only one of them has come so far."""
+    other = (server.folder / "user_key.pub").read_text()
+    settings = server.settings(known_hosts=f"{server.line()}[localhost]:{server.port} {other}")
+    direct = server.machine("guest web", port=free_port())
+    relayed = server.machine("guest web through n1", address="localhost")
+    with Remote([server.machine()], settings) as remote, pytest.raises(ChangedHostKeyError) as caught:
+        remote.join([Way(direct), Way(relayed, "n1", relay("127.0.0.1", server.port))])
+    assert "guest web (" in str(caught.value)
+    assert "shows a host key other than the known one" in str(caught.value)
 
 
 def test_no_way(server: Server) -> None:
