@@ -207,6 +207,7 @@ def test_two_at_once(site: LabSite, guest: Guest) -> None:
 
 def test_another_key_that_is_in_use(site: LabSite, guest: Guest) -> None:
     """A guest that a cluster is connected to, with a key that the nodes do not have, belongs to another cluster."""
+    assert guest.deploy(VM).code == 0
     hide = f"mv {KEY} {KEY}.own; echo another > {KEY}; mv /var/lib/vm-mgr /var/lib/vm-mgr.own"
     with broken(guest, hide, f"mv {KEY}.own {KEY}; mv /var/lib/vm-mgr.own /var/lib/vm-mgr"):
         said = failure(site, guest, 3)
@@ -217,9 +218,11 @@ def test_another_key_that_is_in_use(site: LabSite, guest: Guest) -> None:
 
 def test_a_key_that_came_with_the_package(site: LabSite, guest: Guest) -> None:
     """Debian's package makes one: it lets Pacemaker not in, and deploy replaces it and says so; packages of the guest's own stay."""
+    assert guest.deploy(VM).code == 0
     guest.sh("mv /var/lib/vm-mgr/packages /root")
     assert site.vm_mgr("undeploy", "-n", VM, "--user", "root", env=guest.env).out.endswith("which were there before, stay.\n")
     guest.sh(f"head -c 4096 /dev/urandom > {KEY}; systemctl enable --now pacemaker_remote")
+    until(lambda: ":3121 " in guest.sh("ss -Htnl"), 200, "the daemon listens")
     (host,) = site.runs_on(VM)
     process = site.on(host, "pgrep", "-f", f"guest={VM},")
     node = ("--remote_name", f"{VM}-guest", "--remote_address", guest.address, "--remote_timeout", "20")
@@ -235,6 +238,7 @@ def test_a_key_that_came_with_the_package(site: LabSite, guest: Guest) -> None:
 
 def test_a_guest_that_is_gone(site: LabSite, guest: Guest) -> None:
     """A stopped VM has no guest to install anything in; the cluster's part is taken back without it, once no service needs it."""
+    assert guest.deploy(VM).code == 0
     site.done("add_service", "-n", VM, "dummy", "--ocf", "pacemaker:Dummy")
     site.done("stop", "--force", "-n", VM)
     for verb in ("deploy", "undeploy"):
