@@ -353,7 +353,7 @@ class HypervisorDriver(Driver):
 class GuestDriver(Driver):
     """Installs Pacemaker's remote daemon in a guest, with the package manager that is there.
 
-    All of its commands run in the guest. What is installed is written down there, so that just that can be removed.
+    Its commands run in the guest, but for ``download``. What is installed is written down there, so that just that can be removed.
 
     Attributes:
         suffix: How the names of its packages' files end.
@@ -388,6 +388,10 @@ class GuestDriver(Driver):
     @abstractmethod
     def uninstall(self) -> Command[str]:
         """Remove what ``install`` installed, unless other packages need it by now [why it stays; mostly empty]."""
+
+    @abstractmethod
+    def download(self, folder: str) -> Command[None]:
+        """Fill a folder with all files that ``install`` may need from one, out of the sources of the machine that this runs on."""
 
     @abstractmethod
     def start(self, port: int) -> Command[None]:

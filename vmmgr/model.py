@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from vmmgr.errors import UsageError
+from vmmgr.errors import UsageError, VmMgrError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,6 +128,16 @@ class Simulation:
     resources: dict[str, Resource]
     later: dict[str, Resource]
     plans: tuple[Plan, ...] = ()
+
+
+class Notes(dict[str, str]):
+    """What an operation wrote into its lease for a repair, as the cluster has it: anybody may have altered it there."""
+
+    def __missing__(self, key: str) -> str:
+        raise VmMgrError(
+            f"vm-mgr's mark of an operation in the cluster lacks {key!r}, so it was altered by hand, and nobody can tell what the "
+            "operation left; look at the VM's parts, set them right, and delete the mark (`cibadmin --delete`)."
+        )
 
 
 @dataclass(frozen=True, slots=True)

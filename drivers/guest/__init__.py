@@ -31,7 +31,10 @@ def survey(renderer: Renderer, port: int, programs: Sequence[str]) -> Command[Gu
 
 
 class GuestTools(GuestDriver):
-    """Builds the commands; what a package manager has to do is in templates of its own folder."""
+    """Builds the commands; what a package manager has to do is in templates of its own folder.
+
+    A folder without ``download`` will do as well: then guests can be deployed, and ``vm-mgr deploy --download`` fails.
+    """
 
     templates = ("install", "packages", "uninstall")
 
@@ -54,6 +57,10 @@ class GuestTools(GuestDriver):
     def uninstall(self) -> Command[str]:
         argv = self.renderer.argv(f"{self.folder}/uninstall", record=_RECORD)
         return Command(argv, lambda result: " ".join(text_of(result).split()), changes=True, timeout=_LONG, foretold="")
+
+    def download(self, folder: str) -> Command[None]:
+        argv = self.renderer.argv(f"{self.folder}/download", folder=folder, packages=(REMOTE, AGENTS))
+        return Command(argv, succeeded, changes=True, timeout=_LONG)
 
     def start(self, port: int) -> Command[None]:
         return self._change("guest/start", file=_DROP_IN, port=port, timeout=120.0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from vmmgr.command import CommandFailedError, succeeded
-from vmmgr.model import Lease
+from vmmgr.model import Lease, Notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,7 +209,7 @@ def _lease(item: ET.Element) -> Lease | None:
     token = pair.get("id", "").removeprefix(f"{_LEASE_SET}{vm}-")
     try:
         value = json.loads(pair.get("value", ""))
-        notes = {str(key): str(note) for key, note in value.get("notes", {}).items()}
+        notes = Notes((str(key), str(note)) for key, note in value.get("notes", {}).items())
         return Lease(vm, str(value["verb"]), str(value["who"]), int(value["since"]), int(value["until"]), token, notes)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Lease(vm, "unknown operation", "somebody", 0, 0, token)

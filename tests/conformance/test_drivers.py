@@ -58,12 +58,15 @@ def test_only_what_changes_says_so(subject: Any) -> None:
 
 
 def test_a_drivers_own_templates_are_declared(subject: Any) -> None:
-    """Where a class is there to be built upon with another folder, it says which templates that must have: those it uses."""
+    """Where a class is there to be built upon with another folder, it says which templates that must have: those it uses.
+
+    Without ``download``, which is newer than API 1, a guest driver lacks what only a workstation asks of it.
+    """
     if subject.spec.kind in ("cluster", "guest"):
         each(subject)
         own = f"{subject.driver.folder}/"
         used = {name.removeprefix(own) for name in subject.driver.renderer.used if name.startswith(own)}
-        assert used == set(subject.driver.templates)
+        assert used - {"download"} == set(subject.driver.templates)
 
 
 def test_every_command_has_a_sensible_deadline(subject: Any) -> None:

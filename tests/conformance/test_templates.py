@@ -145,7 +145,10 @@ def test_scripts_are_constant_and_sound(template: str) -> None:
 
 
 # What writes where its value says.
-WRITING = ("libvirt/write_file", "pacemaker/key_write", "guest/start", "apt/install", "dnf/install", "zypper/install")
+WRITING = (
+    "libvirt/write_file", "pacemaker/key_write", "guest/start", "apt/install", "dnf/install", "zypper/install",
+    "apt/download", "dnf/download", "zypper/download",
+)  # fmt: skip
 FAKED = (
     "rbd", "rados", "ceph", "cibadmin", "virsh", "pcs", "crm", "systemctl", "systemd-run", "journalctl", "ss", "bash",
     "apt-get", "apt-cache", "dpkg-query", "dnf", "rpm", "zypper", "firewall-cmd", "ufw",

@@ -22,6 +22,7 @@ PARTS = [
     ("guest", "appliance"),
     ("hook", "vmmgr_after"),
     ("hook", "vmmgr_before"),
+    ("template", "appliance/download"),
     ("template", "appliance/install"),
     ("template", "appliance/packages"),
     ("template", "appliance/uninstall"),
@@ -145,6 +146,12 @@ def test_driver_and_templates_take_effect(workstation: Workstation) -> None:
     assert delete[3:] == ["/run/lock/site-scripts.lock", "crm", "--force", "configure", "delete", "web"]
     assert create == ["rbd", "create", "--object-size=8M", "--pool=rbd", "--image=a b", "--size=1B"]
     assert install == ["true"]
+
+
+def test_a_guest_driver_from_before_downloads_is_usable(workstation: Workstation) -> None:
+    """One without a template for them was complete before, and guests can be deployed with it."""
+    (workstation.packages / "sample_site/templates/appliance/download.j2").unlink()
+    assert {row["State"] for row in workstation.parts()} == {"usable"}
 
 
 @pytest.mark.parametrize("driver", ["cluster-locked-crmsh", "guest-appliance"])

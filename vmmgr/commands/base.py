@@ -153,9 +153,9 @@ class LocalLister(StrictMixin, Lister):  # type: ignore[misc]
     """A command that prints a table and contacts nobody."""
 
 
-def add_name(parser: argparse.ArgumentParser) -> None:
+def add_name(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add ``-n/--name``."""
-    parser.add_argument("-n", "--name", required=True, metavar="VM", help="name of the VM")
+    parser.add_argument("-n", "--name", required=required, metavar="VM", help="name of the VM")
 
 
 def add_waiting(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vmmgr.app import filled
 from vmmgr.commands.base import SiteCommand, add_name
 from vmmgr.commands.create import whole
+from vmmgr.errors import UsageError
 
 if TYPE_CHECKING:
     from vmmgr.operations.preflight import DeployRequest
@@ -20,7 +21,7 @@ class Deploy(SiteCommand):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the options."""
         parser = super().get_parser(prog_name)
-        add_name(parser)
+        add_name(parser, required=False)
         _add_way(parser)
         parser.add_argument(
             "--remote_name", "--remote-name", type=filled, metavar="NAME", help="of the guest node; default: VM-guest"
@@ -35,15 +36,35 @@ class Deploy(SiteCommand):
             metavar="DIR",
             help="folder with the packages as .deb or .rpm files, for a guest without package sources",
         )
+        parser.add_argument(
+            "--download",
+            type=filled,
+            metavar="DIR",
+            help="only make such a folder, out of the package sources of this machine, whose system must be the guest's",
+        )
         parser.add_argument("--check", action="store_true", help="only look whether it can be done")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Deploy, or look whether it can be done, and say so."""
+        """Deploy, look whether it can be done, or download what it takes, and say so."""
+        if parsed_args.download is not None:
+            self._download(parsed_args)
+            return
+        if parsed_args.name is None:
+            self.parser.error("the following arguments are required: -n/--name")
         from vmmgr.operations.deploy import deploy
 
         request = request_of(parsed_args)
         self.say(self.operate(lambda context: deploy(context, request, check=parsed_args.check)))
+
+    def _download(self, options: argparse.Namespace) -> None:
+        """Make a folder of packages; nothing that is about a VM has a meaning then."""
+        from vmmgr.operations.downloading import download
+        from vmmgr.operations.reporting import TerminalReporter
+
+        if others := [name for name in _given(self.parser, options) if name != "--download"]:
+            raise UsageError(f"--download only makes a folder on this machine; leave out {', '.join(others)}.")
+        self.say(download(Path(options.download), TerminalReporter(quiet=self.app_args.verbose_level == 0)))
 
 
 class Undeploy(SiteCommand):
@@ -78,6 +99,16 @@ def request_of(options: argparse.Namespace) -> DeployRequest:
         connect_timeout=options.connect_timeout,
         packages=None if options.packages is None else read_folder(Path(options.packages)),
     )
+
+
+def _given(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
+    """Return the long names of the options that have another value than their default, but for those of the site."""
+    actions = [action for action in parser._actions if action.default != argparse.SUPPRESS]  # noqa: SLF001 - the only way to them
+    return [
+        next(text for text in action.option_strings if text.startswith("--"))
+        for action in actions
+        if getattr(options, action.dest) != action.default
+    ]
 
 
 def _add_way(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from vmmgr.errors import PartlyDoneError, VmMgrError
 from vmmgr.model import check_known_name
 from vmmgr.operations.guestnode import DEPLOY, NotOnlineError, add_guest_node
 from vmmgr.operations.lease import new_lease, renewed, taking
-from vmmgr.operations.preflight import preflight
+from vmmgr.operations.preflight import PACKAGING, preflight
 from vmmgr.operations.reaching import way_problems, ways
 from vmmgr.operations.remotekey import replacing, settle_key
 from vmmgr.operations.retrying import with_fresh_view
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from vmmgr.operations.steps import Steps
     from vmmgr.remote import Result
 
-# Seconds that a lease holds on top of its usual term, for packages that a slow guest takes long to install.
-_INSTALLING = 1800
 # Seconds for the remote daemon to listen once it was started: it computes numbers for TLS first, for long in a slow guest. Seconds for
 # a network to let packets through, and between two looks.
 _LISTENING, _OPENING, _INTERVAL = 180.0, 20.0, 1.0
@@ -54,7 +52,7 @@ def deploy(context: Context, request: DeployRequest, *, check: bool = False) -> 
         found = yield from preflight(context, request)
         if check or (found.is_ready and found.key.complete and found.is_node):
             return found, None
-        lease = new_lease(context, found.view, request.vm, DEPLOY, extra=_INSTALLING)
+        lease = new_lease(context, found.view, request.vm, DEPLOY, extra=PACKAGING)
         cluster = context.cluster(found.view.host, found.view.programs)
         yield from change(Role.CONTROL, *taking(cluster, found.view, lease))
         return found, lease

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vmmgr.drivers.pacemaker.driver import ConflictError
 from vmmgr.errors import RefusedError, VmMgrError
-from vmmgr.model import Lease
+from vmmgr.model import Lease, Notes
 from vmmgr.operations.status import describe_lease
 from vmmgr.operations.steps import Step
 
@@ -36,7 +36,7 @@ def new_lease(
     """Make a lease for an operation; ``extra`` seconds are added for what it has to wait for."""
     token = secrets.token_hex(4)
     context.generated[token] = "lease"
-    return Lease(vm, verb, context.who, view.now, view.now + TERM + int(extra), token, notes or {})
+    return Lease(vm, verb, context.who, view.now, view.now + TERM + int(extra), token, Notes(notes or {}))
 
 
 def renewed(lease: Lease, seconds_since_taken: float) -> Lease:

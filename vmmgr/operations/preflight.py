@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from vmmgr.operations.packagefolder import PackageFolder
     from vmmgr.operations.steps import Steps, Where
 
+# Seconds that a lease holds on top of its usual term, for packages that a slow guest takes long to install or to remove.
+PACKAGING = 1800
 # Bytes that must be free in a guest that installs from its own sources: some 50 packages, 25 MB packed and 80 MB unpacked with
 # Debian 12. Of a folder of packages, this many times its size.
 SPACE, TIMES_PACKED = 250 << 20, 5

@@ -160,7 +160,10 @@ def _cleans(left: Lease, view: View) -> bool:
 
 def _foreign(left: Lease, disks: Disks) -> list[str]:
     """Return which disks cannot be those of the operation that was broken off, by the time at which they were made."""
-    since = float(left.notes.get("since", left.since))
+    try:
+        since = float(left.notes.get("since", left.since))
+    except ValueError:  # altered by hand
+        since = float(left.since)
     problems = []
     for disk in own(disks):
         made = disk.created.timestamp() if disk.created else since

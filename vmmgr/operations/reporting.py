@@ -19,8 +19,8 @@ class Reporter(Protocol):
     def say(self, text: str, *, warning: bool = False) -> None:
         """Tell the user something."""
 
-    def progress(self, title: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show how far something of ``total`` bytes is; the context gives a function that is told the bytes done."""
+    def progress(self, title: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Show how far something of so many bytes is, None if nobody knows; the context gives a function that is told the bytes done."""
 
 
 class TerminalReporter:
@@ -36,7 +36,7 @@ class TerminalReporter:
                 print(printable(f"Warning: {text}" if warning else text), file=sys.stderr)
 
     @contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+    def progress(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """Draw a bar on a terminal, and nothing on a pipe."""
         if self._quiet or not sys.stderr.isatty():
             yield lambda _done: None

@@ -13,7 +13,7 @@ from vmmgr.operations.entering import enter, find_address
 from vmmgr.operations.guestnode import UNDEPLOY, check_address, remove_guest_node, service_problems
 from vmmgr.operations.lease import new_lease, refuse_unless_free, taking
 from vmmgr.operations.nodesettings import look
-from vmmgr.operations.preflight import hypervisor_of
+from vmmgr.operations.preflight import PACKAGING, hypervisor_of
 from vmmgr.operations.remotekey import key_questions
 from vmmgr.operations.retrying import with_fresh_view
 from vmmgr.operations.steps import Read, Role, Say, Step, change
@@ -68,7 +68,7 @@ def undeploy(context: Context, name: str, *, address: str | None = None, user: s
         found = yield from _look(context, name, address, user)
         if not found.node and found.is_clean:
             return found, None
-        lease = new_lease(context, found.view, name, UNDEPLOY)
+        lease = new_lease(context, found.view, name, UNDEPLOY, extra=PACKAGING)
         yield from change(Role.CONTROL, *taking(context.cluster(found.view.host, found.view.programs), found.view, lease))
         return found, lease
 

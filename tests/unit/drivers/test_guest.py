@@ -1,7 +1,6 @@
 """What guests tell of themselves, and the scripts for them really run, with tools that only pretend to be package managers.
 
-The answers of apt, dpkg and systemd are those of Debian 12. dnf's and zypper's were written after their manuals: no such guest
-was booted.
+What the real ones say is in test_recorded_guests.py. The answers of systemd are those of Debian 12.
 """
 
 from __future__ import annotations
@@ -146,6 +145,8 @@ RPM = """#!/bin/sh
 echo "rpm $*" >> calls
 case $* in
 -qa*) sed 's/$/.x86_64/' installed ;;
+--upgrade*) ;;
+--query*) shift 2; for name; do grep -qx -e "$name" installed || exit 1; done ;;
 *--test*) test ! -e more || { cat more; exit 1; } ;;
 *) exit 1 ;;
 esac
@@ -209,14 +210,18 @@ def test_what_is_installed_is_written_down_and_removed(manager: Manager) -> None
 
 
 def test_files_need_no_package_source(manager: Manager) -> None:
-    """From a folder, all its packages are taken and nothing is fetched."""
+    """A folder is where packages come from, and nothing is fetched."""
     files = manager.folder / "pack ages"
     files.mkdir()
     for suffix in ("deb", "rpm"):
         (files / f"a b.{suffix}").touch()
     assert manager.install(str(files)).returncode == 0
-    suffix = "deb" if manager.name == "apt" else "rpm"
-    assert f"{files}/a b.{suffix}" in manager.calls
+    words = {
+        "apt": f"--with-source {files}/a b.deb",
+        "dnf": f"--skip-broken {files}/a b.rpm",
+        "zypper": f"--plus-repo=dir:{files} ",
+    }
+    assert words[manager.name] in manager.calls
     assert "update" not in manager.calls
 
 
@@ -309,6 +314,37 @@ def test_another_port_is_a_drop_in(tmp_path: Path, renderer: Renderer) -> None:
     run_guest("start", port=3123)
     assert run_guest("stop").endswith("--quiet disable --now pacemaker_remote\nreset-failed pacemaker_remote\ndaemon-reload\n")
     assert not file.exists()
+
+
+# What ufw 0.36.2 of Debian 12 says, as root, where port 3122 is dealt with in some way
+UFW = "Status: active\n\nTo                         Action      From\n--                         ------      ----\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "closed"),
+    [
+        ("", True),
+        (
+            "3122/tcp                   ALLOW       Anywhere                  \n3122/tcp (v6)              ALLOW       Anywhere (v6)\n",
+            False,
+        ),
+        ("3122/udp                   ALLOW       Anywhere                  \n", True),
+        ("3122/tcp                   DENY        Anywhere                  \n", True),
+        ("3122/tcp                   LIMIT       Anywhere                  \n", True),
+        ("3122/tcp                   ALLOW       10.0.0.0/8                \n", False),
+    ],
+)
+def test_a_port_and_the_real_ufw(tmp_path: Path, renderer: Renderer, answer: Any, rule: str, closed: bool) -> None:
+    """Open is what lets TCP through from anywhere or somewhere; what that reaches, the hypervisors try."""
+    (tmp_path / "status").write_text(UFW + rule)
+    for tool, text in {"ufw": f"cat {tmp_path}/status", "systemctl": "exit 3", "firewall-cmd": "exit 252"}.items():
+        (tmp_path / tool).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / tool).chmod(0o755)
+    argv = renderer.argv("guest/survey", record=str(tmp_path / "record"), port=3122, tools=("apt-get",))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, env=environment, timeout=20)
+    guest = parse_guest(answer(done.stdout))
+    assert (guest.firewalls, guest.closed) == (("ufw",), ("ufw",) if closed else ())
 
 
 # ss -Htnp state established, in a guest node with a login (iproute2 6.1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
 from fakeremote import Fault, Killed
+from fakesite import FakeSite
 from journeys import Journey, journey
 from workbench import Bench
 
@@ -14,7 +17,6 @@ from vmmgr.operations.listing import vm_status
 from vmmgr.operations.removal import repair
 
 if TYPE_CHECKING:
-    from fakesite import FakeSite
     from workbench import Clock
 
     from vmmgr.images import DiskImage
@@ -205,3 +207,21 @@ def test_repair_while_somebody_has_the_disk_open(clock: Clock, disk: DiskImage) 
     with pytest.raises(RefusedError, match="are in use"):
         repaired(site, clock)
     assert site.state() == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "notes", "missing"),
+    [("remove_service", {}, "'service'"), ("create", {"replaces": "Started"}, "'old'"), ("create", {"since": "x"}, "")],
+)
+def test_a_mark_that_was_altered_by_hand(clock: Clock, verb: str, notes: dict[str, str], missing: str) -> None:
+    """A repair says so where it lacks what it needs, and leaves all as it is; the time of the mark itself takes the place of another."""
+    site = FakeSite()
+    value = json.dumps({"verb": verb, "who": "eve", "since": 0, "until": 0, "notes": notes})
+    mark = ET.SubElement(site.find("configuration/crm_config"), "cluster_property_set", id="vm-mgr-web")
+    ET.SubElement(mark, "nvpair", id="vm-mgr-web-abcd", name="web", value=value)
+    if missing:
+        with pytest.raises(VmMgrError, match=f"lacks {missing}, so it was altered by hand"):
+            repaired(site, clock)
+    else:
+        repaired(site, clock)
+        assert site.leases() == []
