@@ -92,7 +92,8 @@ def add_guest_node(
 ) -> Steps[str]:
     """Make a VM whose guest runs pacemaker_remoted a node of the cluster, in one CIB change; return the sentence that says so.
 
-    The VM goes on as it is. Where it is disabled, it is a guest node once it is enabled.
+    The VM goes on as it is, unless its guest lets nobody in: Pacemaker may have begun to restart it for that before it is a mere VM
+    again. Where it is disabled, it is a guest node once it is enabled.
 
     Args:
         context: The site.
@@ -134,8 +135,8 @@ def add_guest_node(
     except NotOnlineError:
         if now.node:  # what was there before is not this operation's to take away
             raise
-        # or Pacemaker restarts the VM for it on every hypervisor, and then gives it up
-        yield Say(f"VM {name} is made a mere VM again.")
+        # or Pacemaker restarts the VM for it on every hypervisor, and then gives it up; the first time may have begun by now
+        yield Say(f"VM {name} is made a mere VM again. Pacemaker may have begun to restart it for the failed connection.", warning=True)
         yield from with_fresh_view(lambda: _back(context, name, lease))
         raise
     return f"VM {name} is guest node {node.name}, and online."
