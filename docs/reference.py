@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).with_name("reference.rst")
 INTRODUCTION = """\
-.. written by docs/reference.py out of the docstrings of vmmgr/hookspecs.py, drivers/base.py and vmmgr/errors.py: change those,
+.. written by docs/reference.py out of the docstrings of vmmgr/hookspecs.py, drivers/base and vmmgr/errors.py: change those,
    and run it again
 
 Reference for integrators
@@ -42,13 +42,12 @@ def _hooks() -> Iterator[str]:
 
 
 def _drivers() -> Iterator[str]:
-    for each in vars(base).values():
-        if inspect.isclass(each) and each.__module__ == base.__name__:
-            yield from _title(each.__name__)
-            yield from (*_prose(each), "")
-            for name, method in vars(each).items():
-                if inspect.isfunction(method) and name != "__init__":
-                    yield from _entry(f"{name}{inspect.signature(method)}", method)
+    for each in (base.Driver, base.ClusterDriver, base.StorageDriver, base.HypervisorDriver, base.GuestDriver):
+        yield from _title(each.__name__)
+        yield from (*_prose(each), "")
+        for name, method in vars(each).items():
+            if inspect.isfunction(method) and name != "__init__":
+                yield from _entry(f"{name}{inspect.signature(method)}", method)
 
 
 def _exit_codes() -> Iterator[str]:

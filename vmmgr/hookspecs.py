@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GROUP = "vmmgr"
-# Raised by one when something here or in drivers/base.py changes so that a plugin has to be changed too; not for what is new.
+# Raised by one when something here or in drivers/base changes so that a plugin has to be changed too; not for what is new.
 API = 1
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)

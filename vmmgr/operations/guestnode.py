@@ -136,7 +136,10 @@ def add_guest_node(
         if now.node:  # what was there before is not this operation's to take away
             raise
         # or Pacemaker restarts the VM for it on every hypervisor, and then gives it up; the first time may have begun by now
-        yield Say(f"VM {name} is made a mere VM again. Pacemaker may have begun to restart it for the failed connection.", warning=True)
+        yield Say(
+            f"VM {name} is made a mere VM again. Pacemaker may have begun to restart it for the failed connection.",
+            warning=True,
+        )
         yield from with_fresh_view(lambda: _back(context, name, lease))
         raise
     return f"VM {name} is guest node {node.name}, and online."
