@@ -37,7 +37,13 @@ def _lines(bench: Bench, began: float) -> list[tuple[float, str]]:
     """Return when the controllers wrote what, on all hosts, sorted."""
     found: list[tuple[float, str]] = []
     for host in [*bench.lab.hypervisors, *bench.lab.observers]:
-        since = f"--since=@{began:.0f}"
-        journal = bench.lab.on(host, "journalctl", "--boot", "--output=short-unix", since, "--identifier=pacemaker-controld")
-        found += [(float(line[1]), line[3]) for line in _LINE.finditer(journal) if float(line[1]) >= began]
+        lines = _LINE.finditer(journal(bench, host, "pacemaker-controld", began))
+        found += [(float(line[1]), line[3]) for line in lines if float(line[1]) >= began]
     return sorted(found)
+
+
+def journal(bench: Bench, host: str, program: str, began: float) -> str:
+    """Return what a program on a host has written since then, all of it: journald takes its time to file what it was given."""
+    bench.lab.on(host, "journalctl", "--sync")
+    since = f"--since=@{began:.0f}"
+    return bench.lab.on(host, "journalctl", "--boot", "--output=short-unix", since, f"--identifier={program}")

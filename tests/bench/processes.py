@@ -6,6 +6,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from tests.bench.journal import journal
+
 if TYPE_CHECKING:
     from tests.bench.measuring import Bench, Ran
 
@@ -17,9 +19,8 @@ def note_execs(bench: Bench, verb: str, ran: Ran) -> None:
     for host, commands in executions(ran.err, [*bench.lab.hypervisors, *bench.lab.observers]):
         hosts[host].append(commands)
     for host, execs in sorted(hosts.items()):
-        since = f"--since=@{ran.began:.0f}"
-        journal = bench.lab.on(host, "journalctl", "--boot", "--output=short-unix", since, "--identifier=sshd")
-        logins = [float(line.split()[0]) for line in journal.splitlines() if "Accepted publickey" in line]
+        lines = journal(bench, host, "sshd", ran.began).splitlines()
+        logins = [float(line.split()[0]) for line in lines if "Accepted publickey" in line]
         connections = sum(ran.began <= at <= ran.began + ran.seconds for at in logins)
         cells.append(f"{host}: {connections} conn., {len(execs)} execs of {_summed(execs)}")
     bench.report.note(f"{verb}: connections, execs of N commands", "; ".join(cells))
