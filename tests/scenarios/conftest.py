@@ -66,6 +66,17 @@ def vm(site: LabSite, request: pytest.FixtureRequest) -> Iterator[str]:
     """A name for a VM of this test; what is left of it afterwards is removed."""
     name = request.node.originalname.removeprefix("test_")[:20].rstrip("_")
     yield name
+    _leave_nothing(site, name)
+
+
+@pytest.fixture
+def web(site: LabSite) -> Iterator[str]:
+    """The name of the VM on the pages; what is left of it after a test is removed, so that the next page can make it."""
+    yield "web"
+    _leave_nothing(site, "web")
+
+
+def _leave_nothing(site: LabSite, name: str) -> None:
     if site.traces(name):
         site.vm_mgr("repair", "-n", name, "--force")
         site.vm_mgr("stop", "--force", "-n", name)

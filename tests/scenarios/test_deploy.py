@@ -70,13 +70,13 @@ def domain(site: LabSite, folder: Path, vm: str, octet: int) -> str:
     return str(path)
 
 
-def test_the_howto(site: LabSite, tmp_path: Path) -> None:
+def test_the_howto(site: LabSite, web: str, tmp_path: Path) -> None:
     """Each command of the page in turn, from this machine's own package sources on; nodes and guest have the same key after it.
 
     In the end nothing is left in the guest.
     """
     shutil.copy(site.image("debian"), tmp_path / "debian.qcow2")
-    domain(site, tmp_path, "web", 134)
+    domain(site, tmp_path, web, 134)
     guest, epoch = None, ""
     for section, commands in sessions("docs/howto-deploy.rst"):
         print(f"== {section}")
@@ -97,8 +97,8 @@ def test_the_howto(site: LabSite, tmp_path: Path) -> None:
         )
         == ""
     )
-    site.discard("web")
-    assert site.traces("web") == []
+    site.discard(web)
+    assert site.traces(web) == []
 
 
 def assert_deployed(site: LabSite, guest: Guest, epoch: str) -> None:

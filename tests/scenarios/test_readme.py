@@ -26,9 +26,13 @@ RUN_ON = ("crmsh-hardened",)
 PAGES = ("README.rst", "docs/tutorial.rst", "docs/howto-update.rst", "docs/howto-replace.rst")
 
 
+# A block that is not run, with the comment before it that says why.
+_NOT_RUN = re.compile(r"^\.\. not run: .*\n\n::\n\n(?:(?:    .*)?\n)*", re.MULTILINE)
+
+
 def sessions(page: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Yield each section of a page that has commands, with each command and the output shown for it."""
-    lines = ROOT.joinpath(page).read_text(encoding="utf-8").splitlines()
+    lines = _NOT_RUN.sub("", ROOT.joinpath(page).read_text(encoding="utf-8")).splitlines()
     starts = [number - 1 for number, line in enumerate(lines) if set(line) in ({"-"}, {"="})]
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         text = "\n".join(line[4:] for line in lines[start:end] if line.startswith("    ") or not line)
