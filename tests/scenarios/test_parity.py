@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from typing import TYPE_CHECKING
@@ -92,4 +93,5 @@ def test_both_tools_do_the_same(site: LabSite, tmp_path: Path) -> None:
     assert {words.split()[0] for words, _ in told["crmsh"]} == VERBS
     assert [words for words, _ in told["crmsh"]] == [words for words, _ in told["pcs"]]
     for (words, one), (_, other) in zip(told["crmsh"], told["pcs"], strict=True):
-        assert one == other, words
+        lines = ["\n".join(noted).splitlines() for noted in (one, other)]
+        assert one == other, "\n".join([words, *difflib.unified_diff(*lines, "crmsh", "pcs", lineterm="", n=1)])
