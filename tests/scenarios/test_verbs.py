@@ -23,7 +23,7 @@ def role(site: LabSite, vm: str) -> str | None:
     return None if pair is None else pair.get("value")
 
 
-@pytest.mark.sites("crmsh-root", "pcs-hardened", "crmsh-hardened", "pcs-root")
+@pytest.mark.sites("crmsh-root", "pcs-hardened", "crmsh-hardened", "pcs-root", "three")
 def test_main_road(site: LabSite, vm: str, tmp_path: Path) -> None:
     """Create, list, status, stop, start, disable, enable, remove: each does what it says, on the nodes."""
     xml = site.domain(tmp_path, vm, 101)
