@@ -24,8 +24,8 @@ SITES = {
 # One after the other: two labs at a time would need twice the memory, and two cores do not make them faster.
 CHOSEN = os.environ.get("VMMGR_LAB_SITES", ",".join(SITES)).split(",")
 # Whoever chooses sites gets all that runs on them. Otherwise each module runs on the first site that it names, and what is marked
-# as thorough does not run, such as every verb with both tools (test_parity.py): the main verbs are met on each tool with each login
-# and on three hypervisors (test_main_road), and so are both agents, in half an hour.
+# as thorough does not run: every verb is met with both tools (test_parity.py), the main ones on each tool with each login
+# (test_main_road), and so are both agents, in half an hour.
 BRIEFLY = "VMMGR_LAB_SITES" not in os.environ
 
 

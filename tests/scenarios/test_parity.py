@@ -7,8 +7,6 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.scenarios.journey import READING, VERBS, VM, configuration, journey
 
 if TYPE_CHECKING:
@@ -82,7 +80,6 @@ class Story:
         return [*configuration(self.site), stored, *(f"{host} {text}".strip() for host, text in files.items())]
 
 
-@pytest.mark.thorough
 def test_both_tools_do_the_same(site: LabSite, tmp_path: Path) -> None:
     """Verb by verb all is the same whichever tool was used, and no edit of somebody else is lost on the way."""
     told = {}

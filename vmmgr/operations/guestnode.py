@@ -130,6 +130,15 @@ def add_guest_node(
         return f"VM {name} is guest node {node.name}, online once it runs."
     if not wait:
         return f"VM {name} is guest node {node.name}."
+    yield from _come_online(context, now, node, timeout, lease)
+    return f"VM {name} is guest node {node.name}, and online."
+
+
+def _come_online(
+    context: Context, now: NodeSettings, node: GuestNode, timeout: float | None, lease: Lease | None
+) -> Steps[None]:
+    """Wait until a new guest node is online; one whose guest lets nobody in is made a mere VM again."""
+    name = now.vm
     try:
         yield from wait_online(context, (yield from look_again(context, now.view)), name, node, timeout)
     except NotOnlineError:
@@ -142,7 +151,6 @@ def add_guest_node(
         )
         yield from with_fresh_view(lambda: _back(context, name, lease))
         raise
-    return f"VM {name} is guest node {node.name}, and online."
 
 
 def remove_guest_node(context: Context, name: str, *, lease: Lease | None = None) -> Steps[str]:
